@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class KromaSiteConfig(AppConfig):
+    name = "kroma_site"

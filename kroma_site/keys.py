@@ -1,0 +1,43 @@
+"""Keys that an installation makes for itself on its first start: the default needs no configuration."""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def read_or_create(path: Path) -> str:
+    """The key in `path`; made (64 URL-safe characters, mode 0600, fsynced) if the file does not exist.
+
+    Two processes that start at once agree: the file appears whole or not at all, and the first one wins.
+    Raises `ImproperlyConfigured` naming the path when it can't be read or written.
+    """
+    try:
+        if not path.exists():
+            _create(path)
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not hold a key"
+        raise ImproperlyConfigured(
+            f"{path}: {reason}. Make the folder writable or name another one in KROMA_DATA_DIR"
+        ) from error
+    if len(key) < 32:
+        raise ImproperlyConfigured(f"{path} holds no usable key: restore it from a backup")
+    return key
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(secrets.token_urlsafe(48) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)  # fails if another process was first: its key counts
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

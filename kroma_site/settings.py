@@ -1,0 +1,198 @@
+"""All configuration, read from the environment once, from top to bottom. The README lists the variables."""
+
+import sys
+from pathlib import Path
+
+import dj_database_url
+import django_stubs_ext
+from csp.constants import SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from kroma_site import env, keys
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+TESTING = "pytest" in sys.modules
+DEBUG = env.flag("KROMA_DEBUG", False)  # the one switch of a development copy
+
+# --- Places -----------------------------------------------------------------------------------------
+DATA_DIR = env.folder("KROMA_DATA_DIR", BASE_DIR / "var")
+APP_ROOT = env.folder("KROMA_APP_ROOT", DATA_DIR if env.text("KROMA_DATA_DIR") else BASE_DIR)
+BACKEND_DIR = DATA_DIR / "backend"
+INPUT_ROOTS = [Path(word).resolve() for word in env.words("KROMA_INPUT_ROOTS")]
+BIND = env.text("KROMA_BACKEND_BIND", "127.0.0.1:8788")
+
+# --- Keys -------------------------------------------------------------------------------------------
+if TESTING or DEBUG:
+    SECRET_KEY = env.text("KROMA_SECRET_KEY", "insecure-development-key-insecure-development-key")
+    AUDIT_KEY = env.text("KROMA_AUDIT_KEY", "insecure-development-key-insecure-development-key")
+else:
+    SECRET_KEY = env.text("KROMA_SECRET_KEY") or keys.read_or_create(BACKEND_DIR / "signing.key")
+    AUDIT_KEY = env.text("KROMA_AUDIT_KEY") or keys.read_or_create(BACKEND_DIR / "audit.key")
+
+# --- Web --------------------------------------------------------------------------------------------
+ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
+CSRF_TRUSTED_ORIGINS = env.words("KROMA_TRUSTED_ORIGINS")
+BEHIND_TLS = env.flag("KROMA_BEHIND_TLS", False)  # a proxy in front speaks https
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31536000
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SESSION_COOKIE_NAME = "kroma_session"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+ROOT_URLCONF = "kroma_site.urls"
+WSGI_APPLICATION = "kroma_site.wsgi.application"
+APPEND_SLASH = False
+# Images arrive as files on disk; what a form holds besides them is small.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 500
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_PERMISSIONS = 0o640
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": ["'none'"],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+INSTALLED_APPS = [
+    "kroma_site",
+    "bootstrap",
+    "pipeline",
+    "projects",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_q",
+    "template_partials",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "kroma_site.middleware.principal",
+    "kroma_site.middleware.refusals",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["template_partials.templatetags.partials"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "projects.context.workspace",
+            ],
+        },
+    }
+]
+
+# --- Database ---------------------------------------------------------------------------------------
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASE_FILE = Path(env.text("KROMA_BACKEND_DB", str(BACKEND_DIR / "app.db"))).absolute()
+DATABASE_URL = env.text("KROMA_DATABASE_URL")
+if DATABASE_URL:
+    try:
+        DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
+    except (ValueError, dj_database_url.ParseError) as error:
+        # The address may hold a password, so the message does not repeat it.
+        raise ImproperlyConfigured(
+            "KROMA_DATABASE_URL is not a database address such as postgresql://user@host/name"
+        ) from error
+    DATABASES["default"]["OPTIONS"] = {"options": "-c synchronous_commit=on"}
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(DATABASE_FILE),
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,  # seconds to wait for the write lock
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA mmap_size=134217728;"
+                "PRAGMA journal_size_limit=67108864;PRAGMA cache_size=-8000;PRAGMA temp_store=MEMORY;",
+            },
+        }
+    }
+
+# --- Queue and workers ------------------------------------------------------------------------------
+WORKERS = env.integer("KROMA_WORKERS", 2, minimum=1, maximum=64)  # processes
+TASK_TIMEOUT = env.integer("KROMA_TASK_TIMEOUT", 600, minimum=30)  # seconds
+LEASE_SECONDS = env.integer("KROMA_LEASE_SECONDS", 30, minimum=3)
+REDIS_URL = env.text("KROMA_REDIS_URL")
+Q_CLUSTER = {
+    "name": "kroma",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    "workers": WORKERS,
+    "queue_limit": WORKERS,
+    "bulk": 1,
+    "poll": 0.1,
+    "timeout": TASK_TIMEOUT,
+    "retry": 3 * TASK_TIMEOUT + 60,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    "save_limit": -1,  # the rows hold what came of a task; its result is noise
+    "sync": TESTING,
+    "scheduler": False,
+    "log_level": "WARNING",
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- People -----------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "projects.User"
+LOGIN_URL = "projects:signin"
+LOGIN_REDIRECT_URL = "pipeline:project-list"
+LOGOUT_REDIRECT_URL = "projects:signin"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+if TESTING:
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# --- Words and files --------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # no build step: files are served from where they lie
+WHITENOISE_AUTOREFRESH = DEBUG or TESTING
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "projects": {"level": "INFO"},
+        "pipeline": {"level": "INFO"},
+        "kroma_site": {"level": "INFO"},
+        "django-q": {"handlers": [], "level": "WARNING"},
+    },
+}

@@ -1,0 +1,194 @@
+"""Colour profiles. Pillow's enhancers define the result, OpenCV computes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pipeline.engine.errors import PlanningError
+from pipeline.engine.guard import chroma_delta
+
+# Pillow cuts the fractions of a blend off, OpenCV rounds. A whole number must survive the shift,
+# so it is a little less than a half.
+_CUT_OFF = -0.499
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13  # Pillow's ImageFilter.SMOOTH
+
+
+@dataclass(frozen=True, slots=True)
+class ColourProfile:
+    """Factors of the steps, 1 for none; `autocontrast_cutoff` is a percentage, 0 for none."""
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    sharpness: float = 1.0
+    gamma: float = 1.0
+    autocontrast_cutoff: float = 0.0
+    red_multiplier: float = 1.0
+    green_multiplier: float = 1.0
+    blue_multiplier: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFile:
+    """The profiles of a settings file and what is odd about it, a sentence each."""
+
+    profiles: Mapping[str, ColourProfile]
+    warnings: tuple[str, ...]
+
+
+BUILTIN_PROFILES: Mapping[str, ColourProfile] = MappingProxyType(
+    {
+        "neutral": ColourProfile(contrast=1.02),
+        "cinematic_warm": ColourProfile(
+            brightness=0.98,
+            contrast=1.12,
+            saturation=1.08,
+            sharpness=1.04,
+            gamma=1.03,
+            red_multiplier=1.04,
+            blue_multiplier=0.96,
+        ),
+        "cold_rain": ColourProfile(
+            brightness=0.97,
+            contrast=1.10,
+            saturation=0.95,
+            sharpness=1.03,
+            gamma=1.01,
+            red_multiplier=0.97,
+            blue_multiplier=1.05,
+        ),
+    }
+)
+
+
+def profiles_from_document(document: object, *, source: str) -> ProfileFile:
+    """Read a parsed colour settings file; its profiles replace the built-in ones.
+
+    Unknown keys are warned of. Raises `PlanningError` naming the dotted key and `source`, the file.
+    """
+    profiles = document.get("profiles") if isinstance(document, Mapping) else None
+    if not isinstance(profiles, Mapping):
+        raise PlanningError(f"Colour settings {source} must be an object with an object 'profiles'")
+    known = {field.name for field in fields(ColourProfile)}
+    read: dict[str, ColourProfile] = {}
+    warnings = []
+    for name, parameters in profiles.items():
+        if not isinstance(parameters, Mapping):
+            raise PlanningError(f"'profiles.{name}' in {source} must be an object of numbers")
+        values = {}
+        for key, value in parameters.items():
+            dotted = f"profiles.{name}.{key}"
+            if key in known:
+                values[key] = _number(value, dotted, source)
+            else:
+                warnings.append(f"'{dotted}' in {source} is unknown and ignored")
+        read[str(name)] = ColourProfile(**values)
+    return ProfileFile(MappingProxyType(read), tuple(warnings))
+
+
+def profile_named(name: str, profiles: Mapping[str, ColourProfile] = BUILTIN_PROFILES) -> ColourProfile:
+    """The profile called `name`. Raises `PlanningError` listing the names there are."""
+    if name not in profiles:
+        raise PlanningError(
+            f"Colour profile '{name}' is unknown; use {', '.join(profiles) or 'another file'}"
+        )
+    return profiles[name]
+
+
+def delta_on_grey(profile: ColourProfile) -> float:
+    """The chroma delta that the profile gives to an image of plain middle grey, in levels."""
+    return chroma_delta(apply_profile(np.full((4, 4, 3), 128, np.uint8), profile))
+
+
+def apply_profile(rgb: NDArray[np.uint8], profile: ColourProfile) -> NDArray[np.uint8]:
+    """A new corrected image; `rgb` is (height, width, 3), uint8, sRGB.
+
+    A step whose factor is 1 is skipped. With the built-in profiles noise, the worst case, differs from
+    Pillow's stepwise result in a few of a thousand values, by one level and never by more than three.
+    """
+    image = np.array(rgb, np.uint8, order="C")
+    if profile.autocontrast_cutoff > 0:
+        stretched = ImageOps.autocontrast(Image.fromarray(image), cutoff=profile.autocontrast_cutoff)
+        image = np.array(stretched, np.uint8)
+    image = _brightness_and_contrast(image, profile)
+    if profile.saturation != 1:
+        grey = cv2.cvtColor(_luma(image), cv2.COLOR_GRAY2RGB)
+        image = _blended(image, np.asarray(grey, np.uint8), profile.saturation)
+    if profile.sharpness != 1:
+        image = _blended(image, _smoothed(image), profile.sharpness)
+    return _toned(image, profile)
+
+
+def apply_profile_rgba(rgba: NDArray[np.uint8], profile: ColourProfile) -> NDArray[np.uint8]:
+    """`apply_profile()` for (height, width, 4); alpha comes through unchanged."""
+    corrected = apply_profile(rgba[..., :3], profile)
+    return np.dstack((corrected, rgba[..., 3]))
+
+
+def _brightness_and_contrast(image: NDArray[np.uint8], profile: ColourProfile) -> NDArray[np.uint8]:
+    """Both are look-up tables; they are looked up at once, the mean being taken between them."""
+    levels = np.arange(256)
+    table = levels
+    if profile.brightness != 1:
+        table = _blend_table(table, 0, profile.brightness)
+    if profile.contrast != 1:
+        between = image if table is levels else _looked_up(image, table)
+        pivot = int(cv2.mean(_luma(between))[0] + 0.5)
+        table = _blend_table(table, pivot, profile.contrast)
+    return image if table is levels else _looked_up(image, table)
+
+
+def _blend_table(values: NDArray[np.int_], base: int, factor: float) -> NDArray[np.int_]:
+    # In float32 and cut off, as in Pillow's Blend.c.
+    blended = np.float32(base) + np.float32(factor) * (values - base).astype(np.float32)
+    cut: NDArray[np.int_] = np.clip(np.trunc(blended), 0, 255).astype(np.int_)
+    return cut
+
+
+def _looked_up(image: NDArray[np.uint8], table: NDArray[np.int_]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.LUT(image, table.astype(np.uint8)), np.uint8)
+
+
+def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _blended(image: NDArray[np.uint8], base: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    return np.asarray(cv2.addWeighted(image, factor, base, 1 - factor, _CUT_OFF), np.uint8)
+
+
+def _smoothed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    smooth = np.asarray(cv2.filter2D(image, -1, _SMOOTH), np.uint8)
+    # Pillow leaves the outermost pixels alone.
+    smooth[[0, -1]] = image[[0, -1]]
+    smooth[:, [0, -1]] = image[:, [0, -1]]
+    return smooth
+
+
+def _toned(image: NDArray[np.uint8], profile: ColourProfile) -> NDArray[np.uint8]:
+    """Gamma and the multipliers of the channels, one table per channel."""
+    curve = list(range(256))
+    has_gamma = profile.gamma > 0 and profile.gamma != 1
+    if has_gamma:
+        curve = [_clamped(255 * (level / 255) ** (1 / profile.gamma)) for level in curve]
+    multipliers = (profile.red_multiplier, profile.green_multiplier, profile.blue_multiplier)
+    if not has_gamma and all(factor == 1 for factor in multipliers):
+        return image
+    tables = np.array([[_clamped(value * factor) for factor in multipliers] for value in curve], np.uint8)
+    return np.asarray(cv2.LUT(image, tables.reshape(1, 256, 3)), np.uint8)
+
+
+def _clamped(value: float) -> int:
+    return round(max(0.0, min(255.0, value)))
+
+
+def _number(value: object, key: str, source: str) -> float:
+    # The comparison is false for NaN.
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1000:
+        return float(value)
+    raise PlanningError(f"'{key}' in {source} must be a number from -1000 to 1000")

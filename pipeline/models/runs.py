@@ -1,0 +1,378 @@
+"""Runs and what they are made of: jobs, candidates, and each call to a provider."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models.functions import Coalesce
+from django.urls import reverse
+from django.utils import timezone
+
+from projects.access import Principal
+from projects.models import Project, StyleGuide
+
+# What a candidate can still come out of by itself, without a person.
+OPEN_CANDIDATE = ("planned", "running", "generated")
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """Runs of the projects that the principal is a member of."""
+        return self.filter(project__in=Project.objects.visible_to(principal))
+
+    def with_progress(self) -> Self:
+        """Annotate counts: `n_jobs_done`, `n_open`, `n_done`, `n_rejected` and `n_failed` candidates."""
+
+        def candidates(*statuses: str) -> Count:
+            return Count("candidates", filter=Q(candidates__status__in=statuses))
+
+        return self.annotate(
+            n_open=candidates(*OPEN_CANDIDATE),
+            n_done=candidates("done"),
+            n_rejected=candidates("failed_output_guard"),
+            n_failed=candidates("failed", "canceled", "in_doubt"),
+        )
+
+    def unfinished(self) -> Self:
+        """Paid runs that workers still have to bring to an end."""
+        return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
+
+
+class Run(models.Model):
+    """One plan, dry or confirmed: what was asked for, and all that came of it."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        PAUSED = "paused"
+        CANCELED = "canceled"
+        OK = "ok"
+        PARTIAL = "partial"
+        FAILED = "failed"
+        UNKNOWN = "unknown"
+
+    class Mode(models.TextChoices):
+        DRY = "dry"
+        RUN = "run"
+
+    OPEN_STATUSES = (Status.QUEUED, Status.RUNNING, Status.PAUSED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, models.PROTECT, related_name="runs")
+    run_mode = models.CharField(max_length=3, choices=Mode)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    stage = models.CharField(max_length=10)
+    time_of_day = models.CharField(max_length=10)
+    weather = models.CharField(max_length=10)
+    provider_code = models.CharField(max_length=100)
+    model_name = models.CharField(max_length=100, blank=True)
+    image_size = models.CharField(max_length=20, blank=True)
+    image_quality = models.CharField(max_length=20, blank=True)
+    seed = models.BigIntegerField(default=0)
+    n_jobs = models.PositiveIntegerField(default=0)
+    n_candidates = models.PositiveIntegerField(default=1, help_text="per job")
+    style_guide = models.ForeignKey(StyleGuide, models.SET_NULL, null=True, blank=True, related_name="runs")
+    plan_hash = models.CharField(max_length=64)
+    estimate_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    # What the jobs share: generation, postprocess, output_guard, provider (its look and version), warnings.
+    settings_snapshot = models.JSONField(default=dict)
+    run_log_path = models.CharField(max_length=1000, help_text="relative to the project root")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="runs"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    objects = RunQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        n_open: int
+        n_done: int
+        n_rejected: int
+        n_failed: int
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # newest runs of a project: run list, dashboard
+            models.Index(fields=["project", "-created_at"], name="run_newest_of_project"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "run_log_path"], name="run_log_path_once"),
+            models.CheckConstraint(
+                name="run_finished_iff_closed",
+                condition=Q(status__in=["queued", "running", "paused"], finished_at__isnull=True)
+                | (~Q(status__in=["queued", "running", "paused"]) & Q(finished_at__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="run_status_known",
+                condition=Q(
+                    status__in=[
+                        "queued", "running", "paused", "canceled", "ok", "partial", "failed", "unknown"
+                    ]
+                ),
+            ),
+            models.CheckConstraint(name="run_mode_known", condition=Q(run_mode__in=["dry", "run"])),
+            models.CheckConstraint(name="run_estimate_not_negative", condition=Q(estimate_usd__gte=0)),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.stage} run of {self.created_at:%d %b %Y %H:%M}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("pipeline:run", args=[self.project.slug, self.pk])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something may still happen to it."""
+        return self.status in self.OPEN_STATUSES
+
+    @property
+    def display_status(self) -> str:
+        """The status in words for people: a dry run is `planned`."""
+        return "planned" if self.run_mode == self.Mode.DRY else str(self.status)
+
+
+class RunJobQuerySet(models.QuerySet["RunJob"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """Jobs of the projects that the principal is a member of."""
+        return self.filter(run__project__in=Project.objects.visible_to(principal))
+
+    def awaiting_review(self) -> Self:
+        """Finished jobs with a winner about which nobody has said anything."""
+        return self.filter(status=RunJob.Status.DONE, verdict="")
+
+    def ready_to_close(self) -> Self:
+        """Jobs without an outcome whose candidates have all come to an end."""
+        open_candidates = Candidate.objects.filter(
+            job=OuterRef("pk"), status__in=[*OPEN_CANDIDATE, "in_doubt"]
+        )
+        return self.filter(finished_at__isnull=True).filter(~Exists(open_candidates))
+
+
+class RunJob(models.Model):
+    """One scene image to be made with one prompt; its candidates compete to be its winner."""
+
+    class Status(models.TextChoices):
+        PLANNED = "planned"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        FAILED_OUTPUT_GUARD = "failed_output_guard"
+        CANCELED = "canceled"
+
+    class Verdict(models.TextChoices):
+        NONE = "", "not reviewed"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(Run, models.PROTECT, related_name="jobs")
+    position = models.PositiveIntegerField(help_text="1-based place in the plan")
+    job_key = models.CharField(max_length=500)
+    label = models.CharField(max_length=300, help_text="what people call the scene")
+    status = models.CharField(max_length=20, choices=Status, default=Status.PLANNED)
+    prompt_text = models.TextField()
+    # [{"path": relative to the project root, "sha256": ..., "label": ...}], the scene first.
+    inputs = models.JSONField(default=list)
+    selected_candidate_index = models.PositiveIntegerField(null=True, blank=True)
+    failure_reason = models.CharField(max_length=100, blank=True)
+    # The newest review's verdict, kept here so that lists need no join.
+    verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.NONE, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    objects = RunJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "position"], name="job_position_once"),
+            models.UniqueConstraint(fields=["run", "job_key"], name="job_key_once"),
+            models.CheckConstraint(
+                name="job_done_has_winner",
+                condition=~Q(status="done") | Q(selected_candidate_index__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="job_status_known",
+                condition=Q(
+                    status__in=["planned", "running", "done", "failed", "failed_output_guard", "canceled"]
+                ),
+            ),
+            models.CheckConstraint(
+                name="job_verdict_known", condition=Q(verdict__in=["", "approved", "rejected"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label or self.job_key
+
+
+class CandidateQuerySet(models.QuerySet["Candidate"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """Candidates of the projects that the principal is a member of."""
+        return self.filter(run__project__in=Project.objects.visible_to(principal))
+
+    def claim(self, pk: uuid.UUID | str, *, now: datetime) -> uuid.UUID | None:
+        """Take one candidate for work: a lease token, or None if it is not ours to take.
+
+        One conditional UPDATE. Takes what is planned, and what a dead worker left (its lease has expired).
+        A candidate of a run that is paused or canceled stays where it is.
+        """
+        token = uuid.uuid4()
+        free = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
+        taken = self.filter(free, pk=pk, run__status__in=["queued", "running"]).update(
+            status=Candidate.Status.RUNNING,
+            lease_token=token,
+            lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
+            started_at=Coalesce(F("started_at"), now),
+        )
+        return token if taken else None
+
+    def stalled(self, now: datetime) -> Self:
+        """What a dead worker left behind in a run that should go on."""
+        return self.filter(
+            status__in=["running", "generated"], lease_until__lt=now, run__status__in=["queued", "running"]
+        )
+
+    def unrung(self, now: datetime) -> Self:
+        """Planned candidates whose last ring is long enough ago to think that it was lost."""
+        before = now - timedelta(seconds=settings.LEASE_SECONDS)
+        return self.filter(status="planned", run__status__in=["queued", "running"]).filter(
+            Q(rung_at__isnull=True) | Q(rung_at__lt=before)
+        )
+
+
+class Candidate(models.Model):
+    """One generated variant of a job."""
+
+    class Status(models.TextChoices):
+        PLANNED = "planned"
+        RUNNING = "running"
+        GENERATED = "generated"
+        DONE = "done"
+        FAILED = "failed"
+        FAILED_OUTPUT_GUARD = "failed_output_guard"
+        IN_DOUBT = "in_doubt"
+        CANCELED = "canceled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(Run, models.PROTECT, related_name="candidates")
+    job = models.ForeignKey(RunJob, models.PROTECT, related_name="candidates")
+    candidate_index = models.PositiveIntegerField()
+    status = models.CharField(max_length=20, choices=Status, default=Status.PLANNED)
+    # 64 bits unsigned as the plan makes it: as text, since databases stop at 63.
+    seed = models.CharField(max_length=20)
+    output_name = models.CharField(max_length=600, help_text="planned file, relative to the project root")
+    original_sha256 = models.CharField(max_length=64, blank=True)
+    original_path = models.CharField(max_length=200, blank=True)
+    output_asset = models.ForeignKey("Asset", models.PROTECT, null=True, blank=True, related_name="output_of")
+    final_asset = models.ForeignKey("Asset", models.PROTECT, null=True, blank=True, related_name="final_of")
+    rank_hard_failures = models.PositiveIntegerField(default=0)
+    rank_soft_warnings = models.PositiveIntegerField(default=0)
+    rank_avg_chroma_exceed = models.FloatField(default=0.0)
+    rank_reason = models.CharField(max_length=500, blank=True)
+    # {"step", "kind", "code", "message", "http_status"} of a failure, else empty.
+    error = models.JSONField(default=dict, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    rung_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    objects = CandidateQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["job", "candidate_index"]
+        indexes = [
+            # what the bell looks for: leases that ran out, planned ones nobody took
+            models.Index(fields=["status", "lease_until"], name="candidate_by_lease"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "candidate_index"], name="candidate_index_once"),
+            models.CheckConstraint(name="candidate_index_from_1", condition=Q(candidate_index__gte=1)),
+            models.CheckConstraint(
+                name="candidate_worked_on_iff_leased",
+                condition=Q(status__in=["running", "generated"], lease_until__isnull=False)
+                | (~Q(status__in=["running", "generated"]) & Q(lease_until__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="candidate_done_has_final",
+                condition=~Q(status="done") | Q(final_asset__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"candidate {self.candidate_index}"
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def visible_to(self, principal: Principal) -> Self:
+        """Attempts of the projects that the principal is a member of."""
+        return self.filter(project__in=Project.objects.visible_to(principal))
+
+    def open(self) -> Self:
+        """Calls that were begun and of which nothing has been heard."""
+        return self.filter(status=Attempt.Status.OPEN)
+
+
+class Attempt(models.Model):
+    """One call to a provider, committed before the call is made."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        STORED = "stored"
+        FAILED = "failed"
+        IN_DOUBT = "in_doubt"
+        LOST = "lost"
+        ARRIVED = "arrived"
+        ABANDONED = "abandoned"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, models.PROTECT, related_name="attempts")
+    run = models.ForeignKey(Run, models.PROTECT, null=True, blank=True, related_name="attempts")
+    candidate = models.ForeignKey(Candidate, models.PROTECT, null=True, blank=True, related_name="attempts")
+    number = models.PositiveIntegerField(default=1, help_text="1-based try of this step")
+    step = models.CharField(max_length=30, default="generate")
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    provider_code = models.CharField(max_length=100)
+    model_name = models.CharField(max_length=100, blank=True)
+    billed = models.BooleanField(help_text="whether the provider asks for money")
+    reserved_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    cost_usd = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
+    request_id = models.CharField(max_length=200, blank=True)
+    original_sha256 = models.CharField(max_length=64, blank=True)
+    error_kind = models.CharField(max_length=20, blank=True)
+    error_code = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    http_status = models.PositiveIntegerField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["started_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["candidate"], condition=Q(status="open"), name="attempt_open_once_a_candidate"
+            ),
+            models.UniqueConstraint(fields=["candidate", "step", "number"], name="attempt_number_once"),
+            models.CheckConstraint(
+                name="attempt_finished_iff_closed",
+                condition=Q(status="open", finished_at__isnull=True)
+                | (~Q(status="open") & Q(finished_at__isnull=False)),
+            ),
+            models.CheckConstraint(
+                name="attempt_stored_has_hash", condition=~Q(status="stored") | ~Q(original_sha256="")
+            ),
+            models.CheckConstraint(
+                name="attempt_money_not_negative",
+                condition=Q(reserved_usd__gte=0) & (Q(cost_usd__isnull=True) | Q(cost_usd__gte=0)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.number} ({self.status})"

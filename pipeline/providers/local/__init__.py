@@ -1,0 +1,1 @@
+"""The embedded provider: classical looks, no network, no weights, no money."""

@@ -1,0 +1,25 @@
+"""Which providers there are, by the code that requests, settings and run logs use."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pipeline.providers.base import ImageProvider
+from pipeline.providers.local.provider import LocalProvider
+
+_FACTORIES: Mapping[str, Callable[[], ImageProvider]] = MappingProxyType({"local": LocalProvider})
+
+
+class UnknownProvider(ValueError):
+    """No provider has this code."""
+
+
+def provider_codes() -> tuple[str, ...]:
+    return tuple(sorted(_FACTORIES))
+
+
+def provider_for(code: str) -> ImageProvider:
+    """A provider ready to be called. Raises `UnknownProvider`."""
+    factory = _FACTORIES.get(code)
+    if factory is None:
+        raise UnknownProvider(f"Unknown provider '{code}': known are {', '.join(provider_codes())}")
+    return factory()

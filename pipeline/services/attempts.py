@@ -1,0 +1,128 @@
+"""The record of each call to a provider: written before the call, settled after it."""
+
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from pipeline.models import Attempt, Candidate, CostEvent
+from pipeline.providers.base import ImageProvider, ProviderError, ProviderResult
+
+# A picture that kills the worker again and again must not do so for ever.
+MAX_ABANDONED = 5
+
+
+class TooManyTries(Exception):
+    """The worker died too often while it made this candidate."""
+
+
+class WaitsForPerson(Exception):
+    """An earlier call may have been billed: nothing is bought again before somebody decides."""
+
+
+def begin(candidate: Candidate, provider: ImageProvider, *, token: UUID, price: Decimal) -> Attempt:
+    """Commit an open attempt. What a dead worker left open is abandoned, or put in doubt if it may cost.
+
+    Raises `WaitsForPerson`, `TooManyTries`.
+    """
+    with transaction.atomic():
+        left = Attempt.objects.open().filter(candidate=candidate)
+        now = timezone.now()
+        if left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now):
+            Candidate.objects.filter(pk=candidate.pk, lease_token=token).update(
+                status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
+            )
+            doubtful = True
+        else:
+            doubtful = False
+            left.update(status=Attempt.Status.ABANDONED, finished_at=now)
+    if doubtful:
+        raise WaitsForPerson
+    earlier = Attempt.objects.filter(candidate=candidate, step="generate")
+    if earlier.filter(status=Attempt.Status.ABANDONED).count() >= MAX_ABANDONED:
+        raise TooManyTries
+    return Attempt.objects.create(
+        project_id=candidate.run.project_id,
+        run=candidate.run,
+        candidate=candidate,
+        number=(earlier.aggregate(last=Max("number"))["last"] or 0) + 1,
+        provider_code=provider.code,
+        billed=provider.billed,
+        reserved_usd=price,
+        lease_token=token,
+    )
+
+
+def settle(attempt: Attempt, result: ProviderResult, *, sha256: str, path: str, token: UUID) -> bool:
+    """Book the stored bytes on the attempt, and on the candidate if the lease is still ours; whether it is.
+
+    A result that comes after the lease was lost is booked all the same: it may have been paid for.
+    """
+    candidate_pk = _candidate_pk(attempt)
+    with transaction.atomic():
+        Attempt.objects.filter(pk=attempt.pk).update(
+            status=Attempt.Status.STORED,
+            original_sha256=sha256,
+            model_name=result.model,
+            cost_usd=result.cost_usd,
+            request_id=result.request_id,
+            finished_at=timezone.now(),
+        )
+        if result.cost_usd:
+            CostEvent.objects.create(
+                project_id=attempt.project_id,
+                run_id=attempt.run_id,
+                job=attempt.candidate.job if attempt.candidate else None,
+                attempt=attempt,
+                provider_code=attempt.provider_code,
+                model_name=result.model,
+                event_type="image_generation",
+                units=1,
+                unit_cost_usd=result.cost_usd,
+                total_cost_usd=result.cost_usd,
+            )
+        stored = {"original_sha256": sha256, "original_path": path}
+        candidate = Candidate.objects.filter(pk=candidate_pk)
+        if candidate.filter(lease_token=token).update(status=Candidate.Status.GENERATED, **stored):
+            return True
+        # Whoever works on it next finds the bytes and does not call again.
+        candidate.filter(original_sha256="", status=Candidate.Status.IN_DOUBT).update(
+            status=Candidate.Status.PLANNED, rung_at=None
+        )
+        candidate.filter(original_sha256="").update(**stored)
+        return False
+
+
+def fail(attempt: Attempt, error: ProviderError) -> None:
+    """Close an attempt that brought nothing; its money is free again."""
+    Attempt.objects.open().filter(pk=attempt.pk).update(
+        status=Attempt.Status.FAILED,
+        error_kind=error.kind,
+        error_code=error.code,
+        error_message=error.message,
+        http_status=error.http_status,
+        finished_at=timezone.now(),
+    )
+
+
+def doubt(attempt: Attempt, error: ProviderError, *, token: UUID) -> None:
+    """Leave an attempt to a person: it is not known whether it was billed."""
+    with transaction.atomic():
+        Attempt.objects.open().filter(pk=attempt.pk).update(
+            status=Attempt.Status.IN_DOUBT,
+            error_kind=error.kind,
+            error_code=error.code,
+            error_message=error.message,
+            finished_at=timezone.now(),
+        )
+        Candidate.objects.filter(pk=_candidate_pk(attempt), lease_token=token).update(
+            status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
+        )
+
+
+def _candidate_pk(attempt: Attempt) -> UUID:
+    if attempt.candidate_id is None:
+        raise ValueError(f"Attempt {attempt.pk} belongs to no candidate")
+    return attempt.candidate_id

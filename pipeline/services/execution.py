@@ -1,0 +1,228 @@
+"""Making one image: claim, call, keep, judge. May run twice, may be cut short at any point."""
+
+import logging
+from uuid import UUID
+
+import numpy as np
+from django.db import transaction
+from django.utils import timezone
+
+from pipeline.engine.guard import inspect_pixels
+from pipeline.engine.manifest import GuardSettings
+from pipeline.engine.ranking import rank_of
+from pipeline.engine.runlog import guard_block
+from pipeline.models import Asset, Attempt, Candidate, QualityReport, Run, RunJob
+from pipeline.providers.base import GenerateRequest, OutcomeUnknown, ProviderError, ProviderRefused
+from pipeline.providers.images import ImageUnreadable, encode_png, read_image, thumbnail_webp
+from pipeline.providers.registry import provider_for
+from pipeline.services import assets, attempts, leases, runs
+from pipeline.services.planning import display_path
+from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
+from projects.errors import Invalid
+
+logger = logging.getLogger(__name__)
+
+
+class CandidateFailed(Exception):
+    """This candidate comes to nothing, for a reason that its row keeps; the others go on."""
+
+    def __init__(self, step: str, kind: str, code: str, message: str, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.record: dict[str, object] = {
+            "step": step,
+            "kind": kind,
+            "code": code,
+            "message": message,
+            "http_status": http_status,
+        }
+
+
+def execute_candidate(pk: UUID | str) -> None:
+    """Make one image. A second delivery, a finished candidate or a canceled run is a no-op."""
+    token = Candidate.objects.claim(pk, now=timezone.now())
+    if token is None:
+        return
+    candidate = Candidate.objects.select_related("run__project__storage", "job").get(pk=pk)
+    _mark_started(candidate)
+    store = store_for(candidate.run.project)
+    try:
+        with leases.renewed(candidate.pk, token):
+            if not candidate.original_sha256 and not obtain_original(candidate, store, token):
+                return
+            finish(candidate, store, token)
+    except CandidateFailed as error:
+        logger.warning(
+            "Candidate %s of %s failed: %s", candidate.candidate_index, candidate.job.job_key, error
+        )
+        _close(candidate, token, Candidate.Status.FAILED, error=error.record)
+    candidate.job.run = candidate.run
+    runs.close_job_if_finished(candidate.job)
+
+
+def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> bool:
+    """Call the provider and keep its bytes; False if the candidate is no longer ours to finish.
+
+    Raises `CandidateFailed`.
+    """
+    provider = provider_for(candidate.run.provider_code)
+    request = _request(candidate, store)
+    price = provider.estimate(request)
+    if price is None:
+        raise CandidateFailed("generate", "policy", "price_unknown", "No price is known for this call")
+    try:
+        attempt = attempts.begin(candidate, provider, token=token, price=price)
+    except attempts.WaitsForPerson:
+        return False
+    except attempts.TooManyTries as error:
+        raise CandidateFailed(
+            "generate",
+            "infra",
+            "worker_lost",
+            f"The worker died {attempts.MAX_ABANDONED} times while it made this image: "
+            "look into the worker's log and its memory",
+        ) from error
+    try:
+        result = provider.generate(request)
+    except OutcomeUnknown as error:
+        attempts.doubt(attempt, error, token=token)
+        return False
+    except ProviderError as error:
+        attempts.fail(attempt, error)
+        raise CandidateFailed("generate", error.kind, error.code, error.message, error.http_status) from error
+    try:
+        sha256, path = store.keep(ORIGINALS, result.data, result.extension)
+    except StorageFull as error:
+        _could_not_keep(attempt, error, token)
+        raise CandidateFailed("generate", error.kind, error.code, str(error)) from error
+    ours = attempts.settle(attempt, result, sha256=sha256, path=path, token=token)
+    Run.objects.filter(pk=candidate.run_id, model_name="").update(
+        model_name=result.model, image_size=result.size, image_quality=result.quality
+    )
+    candidate.original_sha256, candidate.original_path = sha256, path
+    return ours
+
+
+def finish(candidate: Candidate, store: AssetStore, token: UUID) -> None:
+    """Everything after the bytes are safe: publish, thumbnail, guard, rank. Free to repeat.
+
+    Raises `CandidateFailed`.
+    """
+    try:
+        data = store.read(candidate.original_path)
+        image = read_image(data, name=candidate.output_name)
+        published = data if candidate.original_path.endswith(".png") else encode_png(image)
+        asset = assets.publish_output(candidate, store, published, size=image.size)
+        assets.keep_thumbnail(store, asset.sha256, lambda: thumbnail_webp(image))
+    except FileNotFoundError as error:
+        raise CandidateFailed(
+            "publish", "infra", "original_missing", "The kept original has vanished"
+        ) from error
+    except ImageUnreadable as error:
+        raise CandidateFailed("publish", "provider", "image_unreadable", str(error)) from error
+    except StorageFull as error:
+        raise CandidateFailed("publish", error.kind, error.code, str(error)) from error
+    _judge(candidate, store, asset, np.asarray(image.convert("RGB")), token)
+
+
+def _judge(candidate: Candidate, store: AssetStore, asset: Asset, rgb: assets.Pixels, token: UUID) -> None:
+    guard = GuardSettings(**candidate.run.settings_snapshot["output_guard"])
+    checked = display_path(store.path(candidate.output_name))
+    report = inspect_pixels(rgb, file=checked, settings=guard)
+    rank = rank_of(report, guard.max_chroma_delta)
+    rejected = rank.hard_failures > 0
+    if rejected:
+        assets.archive_bad(asset, store)
+    bad_archive = display_path(store.path(asset.rel_path)) if rejected else None
+    block = guard_block(report, checked_input=checked, bad_archive=bad_archive)
+    status = Candidate.Status.FAILED_OUTPUT_GUARD if rejected else Candidate.Status.DONE
+    reasons = [reason for file in report.files for reason in file.hard_fail_reasons]
+    with transaction.atomic():
+        closed = _close(
+            candidate,
+            token,
+            status,
+            final_asset=None if rejected else asset,
+            rank_hard_failures=rank.hard_failures,
+            rank_soft_warnings=rank.soft_warnings,
+            rank_avg_chroma_exceed=rank.avg_chroma_exceed,
+            error={"reasons": reasons} if rejected else {},
+        )
+        if closed:
+            QualityReport.objects.update_or_create(
+                candidate=candidate,
+                report_type="output_guard",
+                defaults={
+                    "project": candidate.run.project,
+                    "run": candidate.run,
+                    "asset": asset,
+                    "grade": "fail" if rejected else "warn" if rank.soft_warnings else "pass",
+                    "hard_failures": rank.hard_failures,
+                    "soft_warnings": rank.soft_warnings,
+                    "avg_chroma_exceed": rank.avg_chroma_exceed,
+                    "summary": {"status": status, "rank": rank.as_dict(), "output_guard": block},
+                },
+            )
+
+
+def _close(candidate: Candidate, token: UUID, status: str, **fields: object) -> bool:
+    """Bring a candidate to its end if the lease is still ours; whether it was."""
+    return bool(
+        Candidate.objects.filter(pk=candidate.pk, lease_token=token).update(
+            status=status, lease_token=None, lease_until=None, finished_at=timezone.now(), **fields
+        )
+    )
+
+
+def _mark_started(candidate: Candidate) -> None:
+    now = timezone.now()
+    Run.objects.filter(pk=candidate.run_id, status=Run.Status.QUEUED).update(
+        status=Run.Status.RUNNING, started_at=now
+    )
+    RunJob.objects.filter(pk=candidate.job_id, status=RunJob.Status.PLANNED, finished_at__isnull=True).update(
+        status=RunJob.Status.RUNNING
+    )
+
+
+def _request(candidate: Candidate, store: AssetStore) -> GenerateRequest:
+    """The call as planned. Raises `CandidateFailed` for an input that is not what was planned."""
+    run, job = candidate.run, candidate.job
+    paths = []
+    for image in job.inputs:
+        try:
+            path = store.path(image["path"])
+            found = sha256_of(path)
+        except FileNotFoundError as error:
+            raise CandidateFailed(
+                "generate",
+                "infra",
+                "input_missing",
+                f"{image['label']} has vanished since the plan was made ({image['path']}): put it back",
+            ) from error
+        except (Invalid, OSError) as error:
+            raise CandidateFailed(
+                "generate", "infra", "input_unreadable", f"{image['label']} can't be read: {error}"
+            ) from error
+        if found != image["sha256"]:
+            raise CandidateFailed(
+                "generate",
+                "infra",
+                "input_changed",
+                f"{image['label']} is not the image that was planned ({image['path']}): plan the run anew",
+            )
+        paths.append(path)
+    return GenerateRequest(
+        prompt=job.prompt_text,
+        images=tuple(paths),
+        seed=int(candidate.seed),
+        stage=run.stage,
+        time=run.time_of_day,
+        weather=run.weather,
+    )
+
+
+def _could_not_keep(attempt: Attempt, error: StorageFull, token: UUID) -> None:
+    """Bytes that came but found no room: gone for a free provider, a person's matter for a billed one."""
+    if attempt.billed:
+        attempts.doubt(attempt, OutcomeUnknown(str(error), code=error.code), token=token)
+    else:
+        attempts.fail(attempt, ProviderRefused(str(error), code=error.code))

@@ -1,0 +1,181 @@
+"""From an order to a plan with its price: the same for a preview, a dry run and a paid run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from django.conf import settings
+
+from pipeline.engine.errors import PlanningError
+from pipeline.engine.manifest import DEFAULT_MANIFEST
+from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash, plan_run
+from pipeline.engine.postprocess import PostprocessPlan
+from pipeline.providers.base import GenerateRequest, ImageProvider
+from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.store import AssetStore, store_for
+from projects.errors import Invalid, PlanRefused
+from projects.models import Project, ReferenceItem, StyleGuide
+
+DEFAULT_PROVIDER = "local"
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """One image that goes into a run.
+
+    `path` is relative to the project root; `name` is the file name that people gave it (job ids and files are
+    named after it); `label` is what pages call it; an unknown `sha256` is computed.
+    """
+
+    path: str
+    name: str
+    label: str
+    sha256: str = ""
+
+    @classmethod
+    def from_item(cls, item: ReferenceItem) -> "InputImage":
+        """The image of a reference set's item."""
+        sha256 = str(item.metadata.get("sha256", ""))
+        return cls(path=item.content_uri, name=item.label, label=item.label, sha256=sha256)
+
+
+@dataclass(frozen=True)
+class RunOrder:
+    """What somebody wants made. None leaves the choice to the defaults; `batch_limit` is for commands."""
+
+    mode: str
+    scenes: tuple[InputImage, ...]
+    style_refs: tuple[InputImage, ...] = ()
+    stage: str = "style"
+    time: str | None = None
+    weather: str | None = None
+    candidates: int | None = None
+    seed: int = 0
+    style_guide: StyleGuide | None = None
+    provider_code: str = DEFAULT_PROVIDER
+    batch_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A plan with all that is needed to confirm it. `price_usd` is None when it is not known."""
+
+    project: Project
+    order: RunOrder
+    plan: RunPlan
+    plan_hash: str
+    price_usd: Decimal | None
+    provider: Mapping[str, object]
+    inputs: Mapping[str, str]  # path -> sha256
+    images: Mapping[str, InputImage]  # path -> image
+    warnings: tuple[str, ...]
+
+    @property
+    def n_images(self) -> int:
+        """How many images would be made."""
+        return len(self.plan.jobs) * self.plan.n_candidates
+
+
+def prepare_run(project: Project, order: RunOrder) -> PreparedRun:
+    """Plan an order without changing anything.
+
+    Raises `Invalid` for a request that contradicts itself, `PlanRefused` for everything that stands against
+    the plan. A missing file stops a paid run; a dry run names it among the warnings.
+    """
+    _check_stage(order)
+    store = store_for(project)
+    images = {image.path: image for image in (*order.scenes, *order.style_refs)}
+    request = RunRequest(
+        mode=order.mode,
+        scenes=tuple(image.path for image in order.scenes),
+        scene_names=tuple(image.name for image in order.scenes),
+        style_refs=tuple(image.path for image in order.style_refs),
+        stage=order.stage,
+        time=order.time or "day",
+        weather=order.weather or "clear",
+        candidates=order.candidates,
+        seed=order.seed,
+        style_guide=order.style_guide.instructions if order.style_guide else "",
+        batch_limit=order.batch_limit,
+    )
+    try:
+        provider = provider_for(order.provider_code)
+        plan = plan_run(request, DEFAULT_MANIFEST, PostprocessPlan.off())
+    except (PlanningError, UnknownProvider) as error:
+        raise PlanRefused(str(error)) from error
+    inputs, missing = _hashes(store, images)
+    if missing and order.mode == "run":
+        raise PlanRefused(missing[0])
+    description = {"code": provider.code, **provider.describe()}
+    warnings = list(missing)
+    if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
+        warnings.append(
+            "The local renderer looks at images only: it records the prompt and ignores its words"
+        )
+    return PreparedRun(
+        project=project,
+        order=order,
+        plan=plan,
+        plan_hash=plan_hash(plan, inputs=inputs, provider=description),
+        price_usd=_price(provider, plan, store),
+        provider=description,
+        inputs=inputs,
+        images=images,
+        warnings=tuple(warnings),
+    )
+
+
+def generate_request(job: PlannedJob, seed: int, store: AssetStore) -> GenerateRequest:
+    """What the provider is asked for one candidate of a planned job."""
+    return GenerateRequest(
+        prompt=job.prompt,
+        images=tuple(store.path(path) for path in job.input_images),
+        seed=seed,
+        stage=job.mode,
+        time=job.time,
+        weather=job.weather,
+    )
+
+
+def display_path(path: Path) -> str:
+    """How a path is written into logs: relative to the app root when it lies under it, else absolute."""
+    resolved, root = path.resolve(), Path(settings.APP_ROOT).resolve()
+    return (resolved.relative_to(root) if resolved.is_relative_to(root) else resolved).as_posix()
+
+
+def _check_stage(order: RunOrder) -> None:
+    if not order.scenes:
+        raise Invalid("There is no scene to make: choose at least one scene image")
+    if order.time and order.stage == "style":
+        raise Invalid("A time of day needs the stage time or weather")
+    if order.weather and order.stage != "weather":
+        raise Invalid("A weather needs the stage weather")
+
+
+def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[str, str], list[str]]:
+    """`(path -> sha256, sentences about missing files)`."""
+    hashes: dict[str, str] = {}
+    missing = []
+    for path, image in images.items():
+        try:
+            if not store.exists(path):
+                missing.append(f"The image {image.label} is not there any more ({path}): upload it again")
+            else:
+                hashes[path] = image.sha256 or store.sha256(path)
+        except Invalid as error:
+            raise PlanRefused(str(error)) from error
+        except OSError as error:
+            missing.append(f"The image {image.label} can't be read ({path}): {error.strerror}")
+    return hashes, missing
+
+
+def _price(provider: ImageProvider, plan: RunPlan, store: AssetStore) -> Decimal | None:
+    """The sum of all calls in USD, None if one of them has no known price."""
+    total = Decimal(0)
+    for job in plan.jobs:
+        price = provider.estimate(generate_request(job, 0, store))
+        if price is None:
+            return None
+        total += price * plan.n_candidates
+    return total

@@ -1,0 +1,128 @@
+"""Images that people bring: into reference sets from the browser, into a run from a command."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.db.models import Max
+
+from pipeline.engine.discovery import discover_images
+from pipeline.engine.errors import PlanningError
+from pipeline.enqueue import enqueue_on_commit
+from pipeline.providers.images import MAX_IMAGE_BYTES, ImageUnreadable, probe_image, read_image
+from pipeline.services.planning import InputImage
+from pipeline.store import INPUTS, REFERENCES, AssetStore, sha256_of, store_for
+from projects import audit
+from projects.access import Principal
+from projects.errors import Invalid
+from projects.models import Project, ReferenceItem, ReferenceSet
+
+
+def add_images(
+    reference_set: ReferenceSet, files: Sequence["UploadedFile[bytes]"], *, by: Principal
+) -> list[ReferenceItem]:
+    """Put uploaded images into a set, in the order given: all of them or, if one is no good, none.
+
+    Raises `Invalid` with a sentence for each file that can't be used, `StorageFull`.
+    """
+    if not files:
+        raise Invalid("No image arrived: choose at least one file")
+    faults = [fault for file in files if (fault := _fault(file))]
+    if faults:
+        raise Invalid(". ".join(faults) + ". Nothing was added")
+    store = store_for(reference_set.project)
+    kept = [_kept(file, store) for file in files]
+    with transaction.atomic():
+        last = reference_set.items.aggregate(last=Max("sort_order"))["last"] or 0
+        items = [
+            ReferenceItem(
+                project=reference_set.project,
+                reference_set=reference_set,
+                label=PurePosixPath(file.name or "image").name[:300],
+                content_uri=name,
+                sort_order=last + place,
+                metadata=metadata,
+            )
+            for place, (file, (name, metadata)) in enumerate(zip(files, kept, strict=True), start=1)
+        ]
+        ReferenceItem.objects.bulk_create(items)
+        audit.record(
+            reference_set.project, "reference_items.added", reference_set, by=by, n_images=len(items)
+        )
+        for item in items:
+            enqueue_on_commit("pipeline.tasks.make_reference_thumbnail", item.pk, group="thumbnails")
+    return items
+
+
+def copy_inputs(project: Project, sources: Iterable[Path], *, place: str) -> list[InputImage]:
+    """Copy files and folders of the operator into the project, under a folder named after their content.
+
+    Relative names inside a folder are kept, so that job ids and sorting are those of the originals; the same
+    files again are not copied again. `place` names the purpose (`scenes`, `styles`).
+    Raises `Invalid` naming each file that is no usable image, or a path without any; `StorageFull`.
+    """
+    found: list[tuple[Path, str]] = []
+    for source in sources:
+        try:
+            images = discover_images(source)
+        except PlanningError as error:
+            raise Invalid(str(error)) from error
+        if not images:
+            raise Invalid(f"{source} holds no image: use JPEG, PNG, WebP, BMP or TIFF files")
+        base = source if source.is_dir() else source.parent
+        found += [(image, _readable_name(image.relative_to(base))) for image in images]
+    faults, hashes = [], []
+    for path, _ in found:
+        try:
+            read_image(path, name=str(path))
+            hashes.append(sha256_of(path))
+        except (ImageUnreadable, OSError) as error:
+            faults.append(str(error))
+    if faults:
+        raise Invalid(". ".join(faults) + ". Nothing was copied")
+    listing = "".join(f"{name}\0{sha256}\n" for (_, name), sha256 in zip(found, hashes, strict=True))
+    folder = f"{INPUTS}/{place}-{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
+    store = store_for(project)
+    copies = []
+    for (path, name), sha256 in zip(found, hashes, strict=True):
+        target = f"{folder}/{name}"
+        if not (store.exists(target) and store.sha256(target) == sha256):
+            store.write(target, path.read_bytes())
+        label = str(PurePosixPath(name).with_suffix(""))
+        copies.append(InputImage(path=target, name=PurePosixPath(name).name, label=label, sha256=sha256))
+    return copies
+
+
+def _readable_name(path: Path) -> str:
+    """The relative name as text that a database takes, whatever bytes the file system has."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
+def _fault(file: "UploadedFile[bytes]") -> str:
+    """Why an upload can't be used, in words that name it; '' if it can."""
+    label = file.name or "The file"
+    if file.size is not None and file.size > MAX_IMAGE_BYTES:
+        return f"{label} is larger than {MAX_IMAGE_BYTES // 1024**2} MiB"
+    try:
+        file.seek(0)
+        read_image(file.read(), name=label)
+    except ImageUnreadable as error:
+        return str(error)
+    return ""
+
+
+def _kept(file: "UploadedFile[bytes]", store: AssetStore) -> tuple[str, dict[str, object]]:
+    file.seek(0)
+    data = file.read()
+    info = probe_image(data, name=file.name or "")
+    sha256, name = store.keep(REFERENCES, data, info.extension)
+    return name, {
+        "sha256": sha256,
+        "mime_type": info.mime_type,
+        "width": info.width,
+        "height": info.height,
+        "bytes": len(data),
+    }

@@ -1,0 +1,252 @@
+"""Starting runs and bringing them to an end."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from pipeline.engine import names
+from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
+from pipeline.enqueue import queue_is_empty, ring_candidates
+from pipeline.models import Asset, Candidate, Run, RunJob
+from pipeline.services import runlogs
+from pipeline.services.planning import PreparedRun, prepare_run
+from pipeline.store import store_for
+from projects import audit
+from projects.access import Principal
+from projects.errors import Invalid, PlanChanged, PriceUnknown, SpendNotConfirmed
+
+MODEL_BATCH = 500  # rows of one INSERT
+RING_BATCH = 500  # candidates that one look of the bell rings again
+
+
+def start_run(
+    prepared: PreparedRun,
+    *,
+    by: Principal,
+    confirm_spend: bool,
+    expected_hash: str | None = None,
+    max_cost_usd: Decimal | None = None,
+) -> Run:
+    """Write down a confirmed plan and ring for its candidates.
+
+    The plan is made anew, so that what runs is what was confirmed. Raises `SpendNotConfirmed`, `PlanRefused`
+    (a scene that vanished), `PlanChanged` (another hash or a higher price than expected), `PriceUnknown`.
+    """
+    if not confirm_spend:
+        raise SpendNotConfirmed("A run that makes images needs the confirmation that it may spend")
+    current = prepare_run(prepared.project, prepared.order)
+    if current.price_usd is None:
+        raise PriceUnknown(
+            f"No price is known for {current.order.provider_code}: it can't run until one is set"
+        )
+    if current.plan_hash != (expected_hash or prepared.plan_hash):
+        raise PlanChanged("The plan has changed since it was shown: look at it again and confirm it again")
+    if max_cost_usd is not None and current.price_usd > max_cost_usd:
+        raise PlanChanged(
+            f"The run would cost {current.price_usd} USD, more than the {max_cost_usd} confirmed"
+        )
+    store_for(current.project).make_layout()
+    with transaction.atomic():
+        run = _write_rows(current, by=by, status=Run.Status.QUEUED)
+        audit.record(
+            current.project,
+            "run.started",
+            run,
+            by=by,
+            plan_hash=current.plan_hash,
+            price_usd=str(current.price_usd),
+            images=current.n_images,
+        )
+        ring_candidates(
+            Candidate.objects.filter(run=run)
+            .order_by("job__position", "candidate_index")
+            .values_list("pk", flat=True)
+        )
+    return run
+
+
+def record_dry_run(prepared: PreparedRun, *, by: Principal) -> Run:
+    """Write down a plan that is only looked at, with its run log. Makes no image, calls nobody."""
+    store = store_for(prepared.project)
+    store.make_layout()
+    with transaction.atomic():
+        run = _write_rows(prepared, by=by, status=Run.Status.OK)
+        audit.record(prepared.project, "run.planned", run, by=by, plan_hash=prepared.plan_hash)
+    runlogs.write_run_log(run)
+    return run
+
+
+def close_job_if_finished(job: RunJob) -> None:
+    """Decide a job once all its candidates have come to an end. Safe to call at any time, by anybody."""
+    with transaction.atomic():
+        if not RunJob.objects.ready_to_close().filter(pk=job.pk).exists():
+            return
+        candidates = list(Candidate.objects.filter(job=job).select_related("final_asset"))
+        results = {candidate.pk: _result(candidate) for candidate in candidates}
+        outcome = job_outcome(list(results.values()))
+        closed = RunJob.objects.filter(pk=job.pk, finished_at__isnull=True).update(
+            status=outcome.status,
+            selected_candidate_index=outcome.selected_candidate,
+            failure_reason=outcome.failure_reason,
+            finished_at=timezone.now(),
+        )
+        if not closed:
+            return
+        write_reasons(candidates, outcome.selected_candidate, threshold=_threshold(job.run))
+    close_run_if_finished(job.run)
+
+
+def close_run_if_finished(run: Run) -> None:
+    """Give a run its status and its log once all its jobs are decided. Safe to call at any time."""
+    if RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
+        return
+    if not Run.objects.unfinished().filter(pk=run.pk).exists():
+        return
+    status = run_status(RunJob.objects.filter(run=run).values_list("status", flat=True))
+    # The log first: it is the same whoever writes it, and a run that is closed has one.
+    runlogs.write_run_log(run)
+    with transaction.atomic():
+        closed = Run.objects.unfinished().filter(pk=run.pk).update(status=status, finished_at=timezone.now())
+        if closed:
+            audit.record(run.project, "run.finished", run, by=Principal(), status=status)
+
+
+def ring_again(now: datetime | None = None) -> int:
+    """Take up what a dead worker or a lost queue left behind; how many things were taken up."""
+    now = now or timezone.now()
+    stalled = list(Candidate.objects.stalled(now).values_list("pk", flat=True)[:RING_BATCH])
+    if queue_is_empty():
+        stalled += (
+            Candidate.objects.unrung(now).order_by("created_at").values_list("pk", flat=True)[:RING_BATCH]
+        )
+    if stalled:
+        ring_candidates(stalled)
+    jobs = list(
+        RunJob.objects.ready_to_close()
+        .filter(run__in=Run.objects.unfinished())
+        .select_related("run__project")
+    )
+    for job in jobs:
+        close_job_if_finished(job)
+    undecided = RunJob.objects.filter(run=OuterRef("pk"), finished_at__isnull=True)
+    runs = list(Run.objects.unfinished().filter(~Exists(undecided)).select_related("project"))
+    for run in runs:
+        close_run_if_finished(run)
+    return len(stalled) + len(jobs) + len(runs)
+
+
+def write_reasons(candidates: list[Candidate], selected: int | None, *, threshold: float) -> None:
+    """Write into each candidate of a job, in words, why it ranks where it ranks; mark the winner's file."""
+    results = {candidate.candidate_index: _result(candidate) for candidate in candidates}
+    winner = results.get(selected) if selected else None
+    for candidate in candidates:
+        result = results[candidate.candidate_index]
+        candidate.rank_reason = explain(
+            result,
+            winner,
+            threshold=threshold,
+            rivals=results.values(),
+            reasons=candidate.error.get("reasons", ()),
+            error=candidate.error.get("message", ""),
+        )[:500]
+    Candidate.objects.bulk_update(candidates, ["rank_reason"])
+    finals = [candidate.final_asset_id for candidate in candidates if candidate.final_asset_id]
+    Asset.objects.filter(pk__in=finals).update(kind="candidate_output")
+    if winner:
+        Asset.objects.filter(pk__in=finals, candidate__candidate_index=winner.index).update(
+            kind="job_final_output"
+        )
+
+
+def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
+    order, plan, now = prepared.order, prepared.plan, timezone.now()
+    run = Run(
+        project=prepared.project,
+        run_mode=order.mode,
+        status=status,
+        stage=plan.request.stage,
+        time_of_day=plan.request.time,
+        weather=plan.request.weather,
+        provider_code=order.provider_code,
+        seed=order.seed,
+        n_jobs=len(plan.jobs),
+        n_candidates=plan.n_candidates,
+        style_guide=order.style_guide,
+        plan_hash=prepared.plan_hash,
+        estimate_usd=prepared.price_usd or Decimal(0),
+        settings_snapshot={
+            "generation": {"candidates": plan.n_candidates, "max_candidates": plan.max_candidates},
+            "postprocess": plan.postprocess.as_dict(),
+            "output_guard": plan.guard.as_dict(),
+            "provider": dict(prepared.provider),
+            "price_known": prepared.price_usd is not None,
+            "warnings": list(prepared.warnings),
+        },
+        created_by=by.user,
+        created_at=now,
+        finished_at=now if status == Run.Status.OK else None,
+    )
+    _save_with_free_log_name(run)
+    jobs = [
+        RunJob(
+            run=run,
+            position=planned.position,
+            job_key=planned.id,
+            label=prepared.images[planned.input_images[0]].label[:300],
+            prompt_text=planned.prompt,
+            inputs=[
+                {"path": path, "sha256": prepared.inputs.get(path, ""), "label": prepared.images[path].label}
+                for path in planned.input_images
+            ],
+            finished_at=now if status == Run.Status.OK else None,
+        )
+        for planned in plan.jobs
+    ]
+    RunJob.objects.bulk_create(jobs, batch_size=MODEL_BATCH)
+    Candidate.objects.bulk_create(
+        [
+            Candidate(
+                run=run,
+                job=job,
+                candidate_index=candidate.index,
+                seed=str(candidate.seed),
+                output_name=candidate.names.generated,
+            )
+            for job, planned in zip(jobs, plan.jobs, strict=True)
+            for candidate in planned.candidates
+        ],
+        batch_size=MODEL_BATCH,
+    )
+    return run
+
+
+def _save_with_free_log_name(run: Run) -> None:
+    """Reserve the log's name with the row; another run of the same millisecond gets the next one."""
+    wanted = names.run_log_name(run.created_at)
+    store = store_for(run.project)
+
+    def taken(name: str) -> bool:
+        return store.exists(name) or Run.objects.filter(project=run.project, run_log_path=name).exists()
+
+    for _ in range(5):
+        run.run_log_path = names.numbered(wanted, taken)
+        try:
+            with transaction.atomic():
+                run.save(force_insert=True)
+        except IntegrityError:
+            continue
+        return
+    raise Invalid("Too many runs were started at the same moment: start this one again")
+
+
+def _result(candidate: Candidate) -> CandidateResult:
+    rank = Rank(candidate.rank_hard_failures, candidate.rank_soft_warnings, candidate.rank_avg_chroma_exceed)
+    final = candidate.final_asset.rel_path if candidate.final_asset else None
+    return CandidateResult(candidate.candidate_index, candidate.status, rank, final)
+
+
+def _threshold(run: Run) -> float:
+    return float(run.settings_snapshot["output_guard"]["max_chroma_delta"])

@@ -1,0 +1,13 @@
+"""Names for the queue, without rules: each calls one service."""
+
+from pipeline.services import assets, execution
+
+
+def execute_candidate(pk: str) -> None:
+    """Make one image, if it is still to be made."""
+    execution.execute_candidate(pk)
+
+
+def make_reference_thumbnail(pk: str) -> None:
+    """Make the small picture of one reference image, if it is missing."""
+    assets.make_reference_thumbnail(pk)

@@ -1,0 +1,215 @@
+"""All universes at a glance, and one universe at a glance."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Count, DateTimeField, Exists, F, Model, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce, Greatest
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from pipeline.models import Candidate, CostEvent, Run, RunJob
+from projects.access import Action, PageRequest, allows, project_page
+from projects.models import Character, Project, ReferenceItem, ReferenceSet, StyleGuide
+
+M = TypeVar("M", bound=Model)
+
+N_COVERS = 3  # images on the card of a universe
+N_RUNS = 8  # on the dashboard
+N_WINNERS = 4  # images beside a run
+N_REVIEW = 6  # images that wait for a verdict
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way from an idea to approved panels."""
+
+    title: str
+    text: str
+    done: bool
+    url: str = ""
+    optional: bool = False
+    is_next: bool = False
+
+
+@require_GET
+def project_list(request: PageRequest) -> HttpResponse:
+    """Every universe of the one who asks, the last touched first."""
+    visible = Project.objects.visible_to(request.principal).active().with_role(request.principal)
+    projects = list(_with_totals(visible))
+    covers = _winners_by_run([project.latest_run for project in projects], N_COVERS)
+    context = {"cards": [(project, covers[project.latest_run]) for project in projects]}
+    return render(request, "pipeline/project_list.html", context)
+
+
+@require_GET
+@project_page(Action.READ)
+def dashboard(request: PageRequest, project: Project) -> HttpResponse:
+    """Where the work stands: the next step, the last runs, what waits for a verdict, the totals."""
+    newest = Run.objects.filter(project=project)
+    # The few runs are picked before their candidates are counted: a project may have very many.
+    few = Run.objects.filter(pk__in=newest.values("pk")[:N_RUNS])
+    runs = list(few.with_progress().annotate(n_closed=F("n_done") + F("n_rejected") + F("n_failed")))
+    pictures = _winners_by_run([run.pk for run in runs], N_WINNERS)
+    waiting = RunJob.objects.filter(run__project=project).awaiting_review().order_by("-finished_at", "pk")
+    totals = _with_journey(_with_totals(Project.objects.filter(pk=project.pk))).get()
+    context = {
+        "project": project,
+        "section": "dashboard",
+        "steps": journey(totals, may_run=allows(request.project_role, Action.RUN)),
+        "totals": totals,
+        "runs": [(run, pictures[run.pk]) for run in runs],
+        "waiting": list(_winners(waiting.values("pk")[:N_REVIEW])),
+    }
+    return render(request, "pipeline/dashboard.html", context)
+
+
+def journey(project: Any, *, may_run: bool) -> list[Step]:
+    """The steps of one universe and which of them is the next, from what exists in it.
+
+    `project` carries the annotations of `_with_totals` and `_with_journey`.
+    """
+    library = reverse("projects:library", args=[project.slug])
+    run = reverse("pipeline:run-new" if may_run else "pipeline:run-list", args=[project.slug])
+    review = reverse("pipeline:review", args=[project.slug])
+    steps = [
+        Step("Provider", "Local renderer: free, runs here, needs no key.", done=True),
+        Step("Universe", f"{project.name} is set up.", done=True),
+        Step(
+            "References and style",
+            _words(
+                (project.n_images, "image", "images"),
+                (project.n_sets, "set", "sets"),
+                (project.n_guides, "style guide", "style guides"),
+            )
+            or "Add scene images, style images and a style guide.",
+            done=project.n_images > 0,
+            url=library,
+        ),
+        Step(
+            "Style baseline",
+            "The first finished style run fixes how everything looks.",
+            done=project.has_style_run,
+            url=run,
+        ),
+        Step("Time of day", "The same scenes by day and by night.", done=project.has_time_run, url=run),
+        Step("Weather", "The same scenes clear and in rain.", done=project.has_weather_run, url=run),
+        Step(
+            "Characters",
+            _words((project.n_characters, "character", "characters")) or "Describe who must stay the same.",
+            done=project.n_characters > 0,
+            url=library,
+            optional=True,
+        ),
+        Step(
+            "Post-process",
+            "Cut-out, upscale and colour, as part of a run.",
+            done=project.has_postprocess,
+            url=run,
+            optional=True,
+        ),
+        Step(
+            "Review and export",
+            _words((project.n_approved, "panel approved", "panels approved"))
+            or "Approve panels, reject what falls short, download the winners.",
+            done=project.n_approved > 0 and project.n_waiting == 0,
+            url=review,
+        ),
+    ]
+    following = next((step for step in steps if not step.done and not step.optional), None)
+    # Panels that wait for a person come before starting anything more.
+    if project.n_waiting:
+        following = steps[-1]
+    return [replace(step, is_next=step is following) for step in steps]
+
+
+def _with_totals(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
+    """The last touched first, each with what it holds.
+
+    Annotates `n_runs` and `n_panels` that were made, `n_judged` candidates and how many of them `n_passed`
+    the guard, `spent_usd` (None for nothing), `latest_run` with a winner (its key) and `last_activity_at`.
+    """
+    made = Run.objects.filter(project=OuterRef("pk"), run_mode=Run.Mode.RUN)
+    judged = Candidate.objects.filter(run__project=OuterRef("pk"))
+    spent = CostEvent.objects.filter(project=OuterRef("pk")).order_by().values("project")
+    passed = _count(judged.filter(status=Candidate.Status.DONE), "run__project")
+    refused = _count(judged.filter(status=Candidate.Status.FAILED_OUTPUT_GUARD), "run__project")
+    touched = Subquery(
+        made.order_by("-created_at").values(at=Coalesce("finished_at", "created_at"))[:1],
+        output_field=DateTimeField(),
+    )
+    with_winners = made.filter(Exists(RunJob.objects.filter(run=OuterRef("pk"), status=RunJob.Status.DONE)))
+    return projects.annotate(
+        n_runs=_count(made, "project"),
+        n_panels=_count(
+            RunJob.objects.filter(run__project=OuterRef("pk"), status=RunJob.Status.DONE), "run__project"
+        ),
+        n_passed=passed,
+        n_judged=passed + refused,
+        spent_usd=Subquery(spent.annotate(sum=Sum("total_cost_usd")).values("sum")),
+        latest_run=Subquery(with_winners.order_by("-created_at").values("pk")[:1]),
+        last_activity_at=Greatest(F("updated_at"), Coalesce(touched, F("updated_at"))),
+    ).order_by("-last_activity_at", "name")
+
+
+def _with_journey(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
+    """Annotate what `journey` looks at."""
+
+    def finished(stage: str) -> Exists:
+        ended = [Run.Status.OK, Run.Status.PARTIAL]
+        return Exists(
+            Run.objects.filter(project=OuterRef("pk"), run_mode=Run.Mode.RUN, stage=stage, status__in=ended)
+        )
+
+    jobs = RunJob.objects.filter(run__project=OuterRef("pk"))
+    derived = Candidate.objects.filter(run__project=OuterRef("pk"), final_asset__isnull=False)
+    return projects.annotate(
+        n_images=_count(ReferenceItem.objects.filter(project=OuterRef("pk")), "project"),
+        n_sets=_count(ReferenceSet.objects.filter(project=OuterRef("pk")), "project"),
+        n_guides=_count(StyleGuide.objects.filter(project=OuterRef("pk")), "project"),
+        n_characters=_count(Character.objects.filter(project=OuterRef("pk")), "project"),
+        n_approved=_count(jobs.filter(verdict=RunJob.Verdict.APPROVED), "run__project"),
+        n_waiting=_count(jobs.awaiting_review(), "run__project"),
+        has_style_run=finished("style"),
+        has_time_run=finished("time"),
+        has_weather_run=finished("weather"),
+        has_postprocess=Exists(derived.exclude(final_asset=F("output_asset"))),
+    )
+
+
+def _count(rows: QuerySet[M], group: str) -> Coalesce:
+    """How many of `rows`, which are already narrowed to one project; `group` is the path to it."""
+    return Coalesce(Subquery(rows.order_by().values(group).annotate(n=Count("pk")).values("n")), 0)
+
+
+def _winners_by_run(runs: Iterable[UUID | None], n: int) -> dict[UUID | None, list[Candidate]]:
+    """The first `n` winners of each run, in the order of the plan; two queries for any number of runs."""
+    done = RunJob.objects.filter(run=OuterRef("pk"), status=RunJob.Status.DONE).order_by("position")
+    # One look into the index of (run, position) for each place, instead of reading all jobs of long runs.
+    places = {f"shown_{i}": Subquery(done.values("pk")[i : i + 1]) for i in range(n)}
+    rows = Run.objects.filter(pk__in=[run for run in runs if run]).order_by().annotate(**places)
+    jobs = [job for row in rows.values_list(*places) for job in row if job]
+    found: dict[UUID | None, list[Candidate]] = defaultdict(list)
+    for winner in _winners(jobs):
+        found[winner.run_id].append(winner)
+    return found
+
+
+def _winners(jobs: Any) -> QuerySet[Candidate]:
+    """The chosen candidate of each of these jobs (keys, or a query for them), with its image and job."""
+    chosen = Candidate.objects.filter(job__in=jobs, candidate_index=F("job__selected_candidate_index"))
+    return (
+        chosen.filter(final_asset__isnull=False)
+        .select_related("final_asset", "job")
+        .order_by("job__run", "job__position")
+    )
+
+
+def _words(*counts: tuple[int, str, str]) -> str:
+    """`3 images, 1 set`; nothing for what there is none of."""
+    return ", ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n)

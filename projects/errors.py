@@ -1,0 +1,56 @@
+"""The kinds of error that a person may see. A view makes a message of them, the API an envelope."""
+
+from typing import ClassVar
+
+
+class KromaError(Exception):
+    """One sentence, fit to show, that names the thing and what to do."""
+
+    status: ClassVar[int] = 400
+    kind: ClassVar[str] = "validation"
+    code: ClassVar[str] = "validation_error"
+
+
+class Invalid(KromaError):
+    """The request can't be carried out as it was put."""
+
+
+class NotFound(KromaError):
+    """What was named does not exist, or not for the one who asks."""
+
+    status = 404
+    code = "not_found"
+
+
+class Forbidden(KromaError):
+    """A member whose role is too low for this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class SpendNotConfirmed(KromaError):
+    """A run that makes images was asked for without the confirmation that it may spend."""
+
+    kind = "policy"
+    code = "spend_confirmation_required"
+
+
+class PlanChanged(KromaError):
+    """What was confirmed is not what would run now."""
+
+    kind = "policy"
+    code = "plan_changed"
+
+
+class PriceUnknown(KromaError):
+    """No price is known for what a run would call; it is never taken for free."""
+
+    kind = "policy"
+    code = "price_unknown"
+
+
+class PlanRefused(KromaError):
+    """A run can't be planned: settings, manifest, inputs or limits."""
+
+    code = "planning_preflight_failed"

@@ -1,0 +1,62 @@
+"""Accounts of people and the links that let them in."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from projects import audit
+from projects.access import OPERATOR, Principal
+from projects.errors import NotFound
+from projects.models import SigninLink, User
+
+FIRST_OWNER = "local"
+LINK_LIFETIME = timedelta(minutes=15)
+
+
+def first_owner(*, by: Principal = OPERATOR) -> User:
+    """The account `local` of an installation; made, without a password, if nobody has one yet.
+
+    It manages users and models in the admin besides owning its universes.
+    """
+    with transaction.atomic():
+        user, created = User.objects.get_or_create(
+            username=FIRST_OWNER,
+            defaults={"display_name": "Local owner", "is_staff": True, "is_superuser": True},
+        )
+        if created:
+            user.set_unusable_password()
+            user.save(update_fields=["password"])
+            audit.record(None, "user.created", user, by=by, username=user.username)
+    return user
+
+
+def make_signin_link(username: str, *, by: Principal) -> str:
+    """A token that signs this person in once within 15 minutes. Raises `NotFound`."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise NotFound(f"There is no active account named {username}")
+    token = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        SigninLink.objects.create(
+            user=user, token_hash=_hashed(token), expires_at=timezone.now() + LINK_LIFETIME
+        )
+        audit.record(None, "signin_link.created", user, by=by, username=username)
+    return token
+
+
+def use_signin_link(token: str) -> User | None:
+    """The person this token signs in, once; None for a token that is unknown, used or expired."""
+    now = timezone.now()
+    with transaction.atomic():
+        if not SigninLink.objects.usable(now).filter(token_hash=_hashed(token)).update(used_at=now):
+            return None
+        user = SigninLink.objects.select_related("user").get(token_hash=_hashed(token)).user
+        audit.record(None, "signin_link.used", user, by=Principal(user), username=user.username)
+    return user
+
+
+def _hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,50 @@
+from django.urls import path
+
+from projects.views import library, members, people, universes
+
+app_name = "projects"
+urlpatterns = [
+    path("signin", people.signin, name="signin"),
+    path("signin/<str:token>", people.signin_link, name="signin-link"),
+    path("signout", people.signout, name="signout"),
+    path("password", people.password, name="password"),
+    path("projects/new", universes.project_new, name="project-new"),
+    path("projects/<str:slug>/library", library.library, name="library"),
+    path("projects/<str:slug>/library/style-guides/new", library.style_guide_new, name="style-guide-new"),
+    path(
+        "projects/<str:slug>/library/style-guides/<uuid:pk>",
+        library.style_guide_edit,
+        name="style-guide-edit",
+    ),
+    path(
+        "projects/<str:slug>/library/style-guides/<uuid:pk>/delete",
+        library.style_guide_delete,
+        name="style-guide-delete",
+    ),
+    path("projects/<str:slug>/library/characters/new", library.character_new, name="character-new"),
+    path("projects/<str:slug>/library/characters/<uuid:pk>", library.character_edit, name="character-edit"),
+    path(
+        "projects/<str:slug>/library/characters/<uuid:pk>/delete",
+        library.character_delete,
+        name="character-delete",
+    ),
+    path(
+        "projects/<str:slug>/library/reference-sets/new",
+        library.reference_set_new,
+        name="reference-set-new",
+    ),
+    path(
+        "projects/<str:slug>/library/reference-sets/<uuid:pk>/edit",
+        library.reference_set_edit,
+        name="reference-set-edit",
+    ),
+    path(
+        "projects/<str:slug>/library/reference-sets/<uuid:pk>/delete",
+        library.reference_set_delete,
+        name="reference-set-delete",
+    ),
+    path("projects/<str:slug>/members", members.members, name="members"),
+    path("projects/<str:slug>/members/add", members.member_add, name="member-add"),
+    path("projects/<str:slug>/members/<uuid:pk>/role", members.member_role, name="member-role"),
+    path("projects/<str:slug>/members/<uuid:pk>/remove", members.member_remove, name="member-remove"),
+]

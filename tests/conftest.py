@@ -1,0 +1,77 @@
+"""What all tests share: a data folder of their own, and the personas."""
+
+import os
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from projects.access import Role
+from projects.models import Project, User
+from tests.factories import make_member, make_project, make_user
+
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+def absent(reason: str) -> None:
+    """Skip for something that this machine lacks; where CI must have it, fail."""
+    if IN_CI:
+        pytest.fail(f"CI must have it: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(settings: Settings, tmp_path: Path) -> Path:
+    """Nothing that a test writes lands outside its own folder."""
+    settings.DATA_DIR = settings.APP_ROOT = tmp_path / "data"
+    settings.BACKEND_DIR = settings.DATA_DIR / "backend"
+    settings.INPUT_ROOTS = []
+    return Path(settings.DATA_DIR)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return make_user(username="alice")
+
+
+@pytest.fixture
+def project(alice: User) -> Project:
+    """A universe of alice's, with erin the editor, rita the reviewer and vic the viewer."""
+    project = make_project(owner=alice)
+    for username, role in (("erin", Role.EDITOR), ("rita", Role.REVIEWER), ("vic", Role.VIEWER)):
+        make_member(project=project, role=role, username=username)
+    return project
+
+
+def _client(username: str) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(username=username))
+    return client
+
+
+@pytest.fixture
+def alice_client(project: Project) -> Client:
+    return _client("alice")
+
+
+@pytest.fixture
+def erin_client(project: Project) -> Client:
+    return _client("erin")
+
+
+@pytest.fixture
+def rita_client(project: Project) -> Client:
+    return _client("rita")
+
+
+@pytest.fixture
+def vic_client(project: Project) -> Client:
+    return _client("vic")
+
+
+@pytest.fixture
+def mallory_client(project: Project) -> Client:
+    """A signed-in person for whom nothing exists."""
+    make_user(username="mallory")
+    return _client("mallory")

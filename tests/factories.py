@@ -1,0 +1,86 @@
+"""Rows and pictures for tests: plain keyword-only functions with sensible defaults."""
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
+
+from pipeline.models import Run
+from pipeline.services.planning import InputImage, PreparedRun, RunOrder, prepare_run
+from pipeline.services.runs import start_run
+from pipeline.store import store_for
+from projects.access import OPERATOR, Principal, Role
+from projects.models import Membership, Project, ReferenceSet, User
+from projects.services.projects import create_project
+
+numbers = itertools.count(1)
+
+
+def make_user(*, username: str = "", superuser: bool = False) -> User:
+    user = User(username=username or f"user{next(numbers)}", is_staff=superuser, is_superuser=superuser)
+    user.set_unusable_password()
+    user.save()
+    return user
+
+
+def make_project(*, name: str = "Saltmarsh", owner: User | None = None, slug: str = "") -> Project:
+    owner = owner or make_user()
+    return create_project(name=name, slug=slug, owner=owner, by=Principal(owner))
+
+
+def make_member(*, project: Project, role: Role, username: str) -> User:
+    user = make_user(username=username)
+    Membership.objects.create(project=project, user=user, role=role)
+    return user
+
+
+def make_set(*, project: Project, name: str = "Scenes") -> ReferenceSet:
+    return ReferenceSet.objects.create(project=project, name=name)
+
+
+def picture(*, number: int = 0, size: tuple[int, int] = (96, 128), mode: str = "RGB") -> Image.Image:
+    """A small drawn-looking scene, another one for each number."""
+    random = np.random.default_rng(number)
+    width, height = size
+    sky = np.linspace(random.integers(120, 250), random.integers(60, 160), height, dtype=np.float32)
+    pixels = np.repeat(sky[:, None, None], width, axis=1) * random.uniform(0.6, 1.0, 3).astype(np.float32)
+    for _ in range(6):
+        left, top = random.integers(0, width - 20), random.integers(height // 3, height - 20)
+        pixels[top:, left : left + random.integers(8, 20)] = random.integers(20, 230, 3)
+    return Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+
+
+def png(*, number: int = 0, size: tuple[int, int] = (96, 128), format: str = "PNG") -> bytes:  # noqa: A002
+    buffer = io.BytesIO()
+    picture(number=number, size=size).save(buffer, format)
+    return buffer.getvalue()
+
+
+def upload(*, name: str = "quay.png", data: bytes | None = None) -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, png() if data is None else data)
+
+
+def put_scene(project: Project, name: str = "quay.png", *, number: int = 0) -> InputImage:
+    """A scene file in the project's folder, as an input of a run."""
+    store_for(project).write(f"scenes/{name}", png(number=number))
+    return InputImage(path=f"scenes/{name}", name=name, label=Path(name).stem)
+
+
+def make_plan(
+    project: Project, *, n_scenes: int = 1, n_styles: int = 1, candidates: int = 1, mode: str = "run", seed: int = 0
+) -> PreparedRun:
+    scenes = tuple(put_scene(project, f"scene {n}.png", number=n) for n in range(n_scenes))
+    styles = tuple(put_scene(project, f"style {n}.png", number=100 + n) for n in range(n_styles))
+    order = RunOrder(
+        mode=mode, scenes=scenes, style_refs=styles, candidates=candidates, seed=seed, batch_limit=10_000
+    )
+    return prepare_run(project, order)
+
+
+def make_run(project: Project, *, n_scenes: int = 1, candidates: int = 1, by: Principal = OPERATOR) -> Run:
+    """A run with its rows, planned but not worked on (nothing is rung outside a committed transaction)."""
+    plan = make_plan(project, n_scenes=n_scenes, candidates=candidates)
+    return start_run(plan, by=by, confirm_spend=True)
