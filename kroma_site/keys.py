@@ -27,8 +27,15 @@ def read_or_create(path: Path) -> str:
     return key
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user only. Raises `OSError`."""
+    if not folder.exists():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -62,10 +63,8 @@ def manage(*arguments: str) -> list[str]:
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
     """End a program that `spawn` started, and all of its session, at once."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

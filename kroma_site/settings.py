@@ -30,9 +30,11 @@ if TESTING or DEBUG:
 else:
     SECRET_KEY = env.text("KROMA_SECRET_KEY") or keys.read_or_create(BACKEND_DIR / "signing.key")
     AUDIT_KEY = env.text("KROMA_AUDIT_KEY") or keys.read_or_create(BACKEND_DIR / "audit.key")
+OWN_SECRET_KEY = env.text("KROMA_SECRET_KEY") is not None
 
 # --- Web --------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
+OWN_ALLOWED_HOSTS = bool(env.words("KROMA_ALLOWED_HOSTS"))
 CSRF_TRUSTED_ORIGINS = env.words("KROMA_TRUSTED_ORIGINS")
 BEHIND_TLS = env.flag("KROMA_BEHIND_TLS", False)  # a proxy in front speaks https
 if BEHIND_TLS:

@@ -1,17 +1,27 @@
 from django.urls import path
 
-from pipeline.views import overview
+from pipeline.views import compose, files, overview, references, review, runs
 
 app_name = "pipeline"
 urlpatterns = [
     path("", overview.project_list, name="project-list"),
     path("projects/<str:slug>/", overview.dashboard, name="dashboard"),
-    # Addresses whose pages follow.
-    path("projects/<str:slug>/runs", overview.dashboard, name="run-list"),
-    path("projects/<str:slug>/runs/new", overview.dashboard, name="run-new"),
-    path("projects/<str:slug>/runs/<uuid:pk>", overview.dashboard, name="run"),
-    path("projects/<str:slug>/review", overview.dashboard, name="review"),
-    path("projects/<str:slug>/reference-sets/<uuid:pk>", overview.dashboard, name="reference-set"),
-    path("projects/<str:slug>/assets/<uuid:pk>/thumb", overview.dashboard, name="asset-thumb"),
-    path("projects/<str:slug>/assets/<uuid:pk>", overview.dashboard, name="asset-file"),
+    path("projects/<str:slug>/sets/<uuid:pk>", references.reference_set, name="reference-set"),
+    path("projects/<str:slug>/sets/<uuid:pk>/upload", references.reference_upload, name="reference-upload"),
+    path("projects/<str:slug>/items/<uuid:pk>/remove", references.item_remove, name="reference-item-remove"),
+    path("projects/<str:slug>/items/<uuid:pk>/file", files.reference_item_file, name="reference-item-file"),
+    path("projects/<str:slug>/items/<uuid:pk>/thumb", files.reference_item_thumb, name="reference-item-thumb"),
+    path("projects/<str:slug>/assets/<uuid:pk>/file", files.asset_file, name="asset-file"),
+    path("projects/<str:slug>/assets/<uuid:pk>/thumb", files.asset_thumb, name="asset-thumb"),
+    path("projects/<str:slug>/jobs/<uuid:pk>/scene", files.scene_file, name="scene-file"),
+    path("projects/<str:slug>/jobs/<uuid:pk>/scene/thumb", files.scene_thumb, name="scene-thumb"),
+    path("projects/<str:slug>/jobs/<uuid:pk>/review", review.review_say, name="review-say"),
+    path("projects/<str:slug>/runs", runs.run_list, name="run-list"),
+    path("projects/<str:slug>/runs/new", compose.run_new, name="run-new"),
+    path("projects/<str:slug>/runs/plan", compose.run_plan, name="run-plan"),
+    path("projects/<str:slug>/runs/<uuid:pk>", runs.run, name="run"),
+    path("projects/<str:slug>/runs/<uuid:pk>/winners", runs.run_winners, name="run-winners"),
+    path("projects/<str:slug>/runs/<uuid:pk>/log", files.run_log, name="run-log"),
+    path("projects/<str:slug>/runs/<uuid:pk>/review", review.run_review, name="run-review"),
+    path("projects/<str:slug>/review", review.review, name="review"),
 ]

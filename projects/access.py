@@ -6,12 +6,13 @@ from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 
 from projects.errors import Forbidden
 
 if TYPE_CHECKING:
-    from projects.models import Project, User
+    from projects.models import User
 
 
 class Role(StrEnum):
@@ -81,8 +82,8 @@ class PageRequest(HttpRequest):
 
 
 # A view of a page: (request, project, **what the route names), and what the route calls: (request, **names).
-ProjectView = Callable[..., HttpResponse]
-RoutedView = Callable[..., HttpResponse]
+ProjectView = Callable[..., HttpResponseBase]
+RoutedView = Callable[..., HttpResponseBase]
 
 
 def project_page(action: Action) -> Callable[[ProjectView], RoutedView]:
@@ -93,7 +94,7 @@ def project_page(action: Action) -> Callable[[ProjectView], RoutedView]:
 
     def decorate(view: ProjectView) -> RoutedView:
         @wraps(view)
-        def guarded(request: PageRequest, /, **kwargs: object) -> HttpResponse:
+        def guarded(request: PageRequest, /, **kwargs: object) -> HttpResponseBase:
             from projects.models import Project  # noqa: PLC0415 - models need access.Role at import
 
             project = (

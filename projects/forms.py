@@ -84,7 +84,6 @@ class MemberForm(forms.Form):
 
     username = forms.CharField(
         max_length=150,
-        label="Account name",
         widget=forms.TextInput(
             attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
         ),

@@ -70,7 +70,13 @@ def put_scene(project: Project, name: str = "quay.png", *, number: int = 0) -> I
 
 
 def make_plan(
-    project: Project, *, n_scenes: int = 1, n_styles: int = 1, candidates: int = 1, mode: str = "run", seed: int = 0
+    project: Project,
+    *,
+    n_scenes: int = 1,
+    n_styles: int = 1,
+    candidates: int = 1,
+    mode: str = "run",
+    seed: int = 0,
 ) -> PreparedRun:
     scenes = tuple(put_scene(project, f"scene {n}.png", number=n) for n in range(n_scenes))
     styles = tuple(put_scene(project, f"style {n}.png", number=100 + n) for n in range(n_styles))

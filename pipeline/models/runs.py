@@ -24,7 +24,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(project__in=Project.objects.visible_to(principal))
 
     def with_progress(self) -> Self:
-        """Annotate counts: `n_jobs_done`, `n_open`, `n_done`, `n_rejected` and `n_failed` candidates."""
+        """Annotate `n_open`, `n_done`, `n_rejected` and `n_failed`: counts of candidates.
+
+        Counting drops the model's own order: say the one you want.
+        """
 
         def candidates(*statuses: str) -> Count:
             return Count("candidates", filter=Q(candidates__status__in=statuses))
@@ -215,13 +218,15 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         """Candidates of the projects that the principal is a member of."""
         return self.filter(run__project__in=Project.objects.visible_to(principal))
 
-    def claim(self, pk: uuid.UUID | str, *, now: datetime) -> uuid.UUID | None:
-        """Take one candidate for work: a lease token, or None if it is not ours to take.
+    def claim(
+        self, pk: uuid.UUID | str, *, now: datetime, token: uuid.UUID | None = None
+    ) -> uuid.UUID | None:
+        """Take one candidate for work: the lease's token, or None if it is not ours to take.
 
         One conditional UPDATE. Takes what is planned, and what a dead worker left (its lease has expired).
         A candidate of a run that is paused or canceled stays where it is.
         """
-        token = uuid.uuid4()
+        token = token or uuid.uuid4()
         free = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
         taken = self.filter(free, pk=pk, run__status__in=["queued", "running"]).update(
             status=Candidate.Status.RUNNING,

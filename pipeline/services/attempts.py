@@ -12,6 +12,7 @@ from pipeline.providers.base import ImageProvider, ProviderError, ProviderResult
 
 # A picture that kills the worker again and again must not do so for ever.
 MAX_ABANDONED = 5
+STOPPED = "worker_stopped"  # on purpose: not the picture's fault
 
 
 class TooManyTries(Exception):
@@ -41,7 +42,8 @@ def begin(candidate: Candidate, provider: ImageProvider, *, token: UUID, price: 
     if doubtful:
         raise WaitsForPerson
     earlier = Attempt.objects.filter(candidate=candidate, step="generate")
-    if earlier.filter(status=Attempt.Status.ABANDONED).count() >= MAX_ABANDONED:
+    deaths = earlier.filter(status=Attempt.Status.ABANDONED).exclude(error_code=STOPPED)
+    if deaths.count() >= MAX_ABANDONED:
         raise TooManyTries
     return Attempt.objects.create(
         project_id=candidate.run.project_id,

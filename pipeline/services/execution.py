@@ -1,6 +1,7 @@
 """Making one image: claim, call, keep, judge. May run twice, may be cut short at any point."""
 
 import logging
+from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
@@ -12,10 +13,16 @@ from pipeline.engine.manifest import GuardSettings
 from pipeline.engine.ranking import rank_of
 from pipeline.engine.runlog import guard_block
 from pipeline.models import Asset, Attempt, Candidate, QualityReport, Run, RunJob
-from pipeline.providers.base import GenerateRequest, OutcomeUnknown, ProviderError, ProviderRefused
+from pipeline.providers.base import (
+    GenerateRequest,
+    ImageProvider,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderRefused,
+)
 from pipeline.providers.images import ImageUnreadable, encode_png, read_image, thumbnail_webp
 from pipeline.providers.registry import provider_for
-from pipeline.services import assets, attempts, leases, runs
+from pipeline.services import assets, attempts, ending, leases, runs
 from pipeline.services.planning import display_path
 from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
 from projects.errors import Invalid
@@ -39,7 +46,8 @@ class CandidateFailed(Exception):
 
 def execute_candidate(pk: UUID | str) -> None:
     """Make one image. A second delivery, a finished candidate or a canceled run is a no-op."""
-    token = Candidate.objects.claim(pk, now=timezone.now())
+    ending.wait_if_ending()
+    token = Candidate.objects.claim(pk, now=timezone.now(), token=ending.new_lease_token())
     if token is None:
         return
     candidate = Candidate.objects.select_related("run__project__storage", "job").get(pk=pk)
@@ -69,6 +77,19 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> boo
     price = provider.estimate(request)
     if price is None:
         raise CandidateFailed("generate", "policy", "price_unknown", "No price is known for this call")
+    with ending.billed_call(provider.billed):
+        return _call(candidate, store, token, provider, request, price)
+
+
+def _call(
+    candidate: Candidate,
+    store: AssetStore,
+    token: UUID,
+    provider: ImageProvider,
+    request: GenerateRequest,
+    price: Decimal,
+) -> bool:
+    """One attempt, from its row to the stored bytes."""
     try:
         attempt = attempts.begin(candidate, provider, token=token, price=price)
     except attempts.WaitsForPerson:

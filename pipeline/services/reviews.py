@@ -30,8 +30,18 @@ def reopen(job: RunJob, *, by: Principal) -> Review:
     return _say(job, Review.Verdict.REOPENED, by=by, note="", verdict=RunJob.Verdict.NONE)
 
 
+def add_note(job: RunJob, *, by: Principal, note: str) -> Review:
+    """Say something about a job without judging it. Raises `Invalid` for nothing."""
+    if not note.strip():
+        raise Invalid("The note is empty: write something first")
+    return _say(job, Review.Verdict.NOTE, by=by, note=note)
+
+
 def pick(job: RunJob, candidate_index: int, *, by: Principal, note: str = "") -> Review:
-    """Make another finished candidate the winner. Raises `Invalid` if it has no usable picture."""
+    """Make another finished candidate the winner. Raises `Invalid` if it has no usable picture.
+
+    A verdict was about the picture before, so the job waits for review again.
+    """
     candidates = list(Candidate.objects.filter(job=job).select_related("final_asset"))
     chosen = next((row for row in candidates if row.candidate_index == candidate_index), None)
     if chosen is None or chosen.status != Candidate.Status.DONE:
@@ -45,7 +55,8 @@ def pick(job: RunJob, candidate_index: int, *, by: Principal, note: str = "") ->
         Candidate.objects.filter(pk=chosen.pk).update(
             rank_reason=f"Picked by {by.name or 'a person'} over the automatic ranking."
         )
-        return _say(job, Review.Verdict.PICKED, by=by, note=note, candidate=chosen)
+        none = RunJob.Verdict.NONE
+        return _say(job, Review.Verdict.PICKED, by=by, note=note, candidate=chosen, verdict=none)
 
 
 def _say(

@@ -42,7 +42,7 @@ def project_list(request: PageRequest) -> HttpResponse:
     """Every universe of the one who asks, the last touched first."""
     visible = Project.objects.visible_to(request.principal).active().with_role(request.principal)
     projects = list(_with_totals(visible))
-    covers = _winners_by_run([project.latest_run for project in projects], N_COVERS)
+    covers = winners_by_run([project.latest_run for project in projects], N_COVERS)
     context = {"cards": [(project, covers[project.latest_run]) for project in projects]}
     return render(request, "pipeline/project_list.html", context)
 
@@ -54,9 +54,12 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
     newest = Run.objects.filter(project=project)
     # The few runs are picked before their candidates are counted: a project may have very many.
     few = Run.objects.filter(pk__in=newest.values("pk")[:N_RUNS])
-    runs = list(few.with_progress().annotate(n_closed=F("n_done") + F("n_rejected") + F("n_failed")))
-    pictures = _winners_by_run([run.pk for run in runs], N_WINNERS)
-    waiting = RunJob.objects.filter(run__project=project).awaiting_review().order_by("-finished_at", "pk")
+    counted = few.with_progress().annotate(n_closed=F("n_done") + F("n_rejected") + F("n_failed"))
+    runs = list(counted.order_by("-created_at", "-id"))  # counting drops the model's own order
+    pictures = winners_by_run([run.pk for run in runs], N_WINNERS)
+    waiting = (
+        RunJob.objects.filter(run__project=project).awaiting_review().order_by("-finished_at", "position")
+    )
     totals = _with_journey(_with_totals(Project.objects.filter(pk=project.pk))).get()
     context = {
         "project": project,
@@ -64,7 +67,7 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
         "steps": journey(totals, may_run=allows(request.project_role, Action.RUN)),
         "totals": totals,
         "runs": [(run, pictures[run.pk]) for run in runs],
-        "waiting": list(_winners(waiting.values("pk")[:N_REVIEW])),
+        "waiting": _winners(waiting.values("pk")[:N_REVIEW]).order_by("-job__finished_at", "job__position"),
     }
     return render(request, "pipeline/dashboard.html", context)
 
@@ -187,7 +190,7 @@ def _count(rows: QuerySet[M], group: str) -> Coalesce:
     return Coalesce(Subquery(rows.order_by().values(group).annotate(n=Count("pk")).values("n")), 0)
 
 
-def _winners_by_run(runs: Iterable[UUID | None], n: int) -> dict[UUID | None, list[Candidate]]:
+def winners_by_run(runs: Iterable[UUID | None], n: int) -> dict[UUID | None, list[Candidate]]:
     """The first `n` winners of each run, in the order of the plan; two queries for any number of runs."""
     done = RunJob.objects.filter(run=OuterRef("pk"), status=RunJob.Status.DONE).order_by("position")
     # One look into the index of (run, position) for each place, instead of reading all jobs of long runs.
@@ -206,7 +209,7 @@ def _winners(jobs: Any) -> QuerySet[Candidate]:
     return (
         chosen.filter(final_asset__isnull=False)
         .select_related("final_asset", "job")
-        .order_by("job__run", "job__position")
+        .order_by("job__position")
     )
 
 

@@ -1,9 +1,10 @@
 """The continuity library: an overview, and the same few pages for each kind of entry."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import Count
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,8 +13,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError
 from projects.forms import CharacterForm, ReferenceSetForm, StyleGuideForm
-from projects.models import Project, ReferenceSet
+from projects.models import Project, ReferenceItem, ReferenceSet
 from projects.services.library import Entry, delete_entry, save_entry
+
+N_SHOWN = 3  # images on the card of a reference set
 
 
 @require_GET
@@ -23,7 +26,7 @@ def library(request: PageRequest, project: Project) -> HttpResponse:
     context = {
         "project": project,
         "section": "library",
-        "reference_sets": project.reference_sets.annotate(n_items=Count("items")),
+        "reference_sets": [(found, _first_images(found)) for found in _sets_with_images(project)],
         "style_guides": project.style_guides.all(),
         "characters": project.characters.all(),
     }
@@ -87,6 +90,19 @@ def reference_set_edit(request: PageRequest, project: Project, pk: UUID) -> Http
 @project_page(Action.EDIT_LIBRARY)
 def reference_set_delete(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     return _deleted(request, project, get_object_or_404(project.reference_sets, pk=pk))
+
+
+def _sets_with_images(project: Project) -> QuerySet[ReferenceSet, Any]:
+    """The reference sets, with `n_items` and the keys of their first images as `shown_0` and so on."""
+    images = ReferenceItem.objects.filter(reference_set=OuterRef("pk")).exclude(content_uri="")
+    shown = {f"shown_{i}": Subquery(images.values("pk")[i : i + 1]) for i in range(N_SHOWN)}
+    counted = project.reference_sets.annotate(n_items=Count("items"), **shown)
+    return counted.order_by("-updated_at", "-id")  # counting drops the model’s own order
+
+
+def _first_images(found: Any) -> list[UUID]:
+    shown = [getattr(found, f"shown_{i}") for i in range(N_SHOWN)]
+    return [pk for pk in shown if pk]
 
 
 def _entry_page(

@@ -34,7 +34,9 @@ class FakeProvider:
 
     code = "local"
 
-    def __init__(self, *, repeatable: bool = True, answer: Callable[[GenerateRequest], bytes] | None = None) -> None:
+    def __init__(
+        self, *, repeatable: bool = True, answer: Callable[[GenerateRequest], bytes] | None = None
+    ) -> None:
         self.repeatable = repeatable
         self.billed = not repeatable
         self.answer = answer or (lambda request: png(number=request.seed % 1000))
@@ -132,7 +134,9 @@ def test_a_failed_candidate_does_not_stop_the_others(project: Project, use: Use)
 
     def answer(request: GenerateRequest) -> bytes:
         if next(calls) == 1:
-            raise ProviderRefused("The picture was refused: change the prompt", code="provider_refused", http_status=400)
+            raise ProviderRefused(
+                "The picture was refused: change the prompt", code="provider_refused", http_status=400
+            )
         return png()
 
     use(FakeProvider(answer=answer))
@@ -299,7 +303,12 @@ def test_a_full_disk_fails_the_candidate_in_words(
 def test_a_guard_rejection_moves_the_file_to_the_archive(project: Project, use: Use) -> None:
     use(FakeProvider())
     run = make_run(project)
-    guard = {"enabled": True, "enforce_grayscale": True, "max_chroma_delta": 0.5, "fail_on_chroma_exceed": False}
+    guard = {
+        "enabled": True,
+        "enforce_grayscale": True,
+        "max_chroma_delta": 0.5,
+        "fail_on_chroma_exceed": False,
+    }
     run.settings_snapshot["output_guard"] = guard
     run.save()
     work_through(run)
@@ -418,7 +427,9 @@ def test_a_provider_error_leaves_no_open_attempt(project: Project, use: Use) -> 
 def test_a_store_never_leaves_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = AssetStore(tmp_path)
     store.write("outputs/a.png", b"old")
-    monkeypatch.setattr("pipeline.store.os.fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
+    monkeypatch.setattr(
+        "pipeline.store.os.fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, ""))
+    )
     with pytest.raises(StorageFull, match="free some space"):
         store.write("outputs/a.png", b"new")
     assert (tmp_path / "outputs/a.png").read_bytes() == b"old"

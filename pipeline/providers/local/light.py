@@ -93,8 +93,8 @@ def night(colour: Colour, sources: Sources, *, angle: float, strength: float) ->
     lit += light * lamp * np.clip(halo * 1.6, 0, 0.9)
     lit += lamp * halo * np.float32(0.14)
     own = glow[..., None]
-    lit = lit * (1 - own) + np.maximum(light, lit) * np.array([1.0, 0.9, 0.68], np.float32) * own
-    return _blend(colour, from_linear(np.asarray(lit, np.float32)), strength)
+    seen = lit * (1 - own) + np.maximum(light, lit) * np.array([1.0, 0.9, 0.68], np.float32) * own
+    return _blend(colour, from_linear(np.asarray(seen, np.float32)), strength)
 
 
 def wet(colour: Colour, sources: Sources, *, strength: float) -> Colour:
@@ -129,7 +129,14 @@ def rain(colour: Colour, rng: np.random.Generator, *, angle: float, amount: floa
     area = height * width / (768 * 1152) / unit**2
     cover = np.zeros((height, width), np.float32)
     for count, length, thick, opacity in ((520, 26, 0.8, 0.34), (230, 58, 1.3, 0.55), (70, 120, 2.1, 0.75)):
-        layer = _streaks(rng, (height, width), int(count * area * amount), length * unit, thick * unit, angle)
+        layer = _streaks(
+            rng,
+            (height, width),
+            count=int(count * area * amount),
+            length=length * unit,
+            thick=thick * unit,
+            slant=angle,
+        )
         np.maximum(cover, layer * np.float32(opacity), out=cover)
     # Gusts: the rain is not even.
     cover *= np.clip(0.85 + 0.3 * noise(rng, (height, width), max(height, width) / 4), 0.35, 1.1)
@@ -195,14 +202,16 @@ def _sky(colour: Colour) -> Plane:
     light = lightness(small)
     dx = cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=0.25)
     dy = cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=0.25)
-    calm = cv2.magnitude(dx, dy) < 0.07
-    # Bluer than it is yellow, or nearly without colour: a wall in sunlight is neither.
-    cool = small[..., 2] + 0.06 > small[..., 0]
-    open_air = (calm & cool & (light > max(0.45, float(np.percentile(light, 55))))).astype(np.uint8)
+    calm = cv2.magnitude(dx, dy) < 0.06
+    warmth = small[..., 0] - small[..., 2]
+    # It starts where it is bluer than it is yellow, or without colour: a wall in sunlight is neither.
+    surely = (warmth < 0.03) & (light > max(0.45, float(np.percentile(light, 55))))
+    # As far as it stays calm: an edge in the middle of a smooth backdrop would show at night.
+    open_air = (calm & (warmth < 0.16) & (light > 0.3)).astype(np.uint8)
     open_air = np.asarray(cv2.morphologyEx(open_air, cv2.MORPH_OPEN, disc(2)), np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(open_air, connectivity=4)
     joined = np.zeros(len(stats), bool)
-    joined[np.unique(labels[:3])] = True
+    joined[np.unique(labels[:3][surely[:3]])] = True
     joined &= stats[:, cv2.CC_STAT_AREA] > 0.03 * open_air.size
     joined[0] = False
     rough = joined[labels].astype(np.float32)
@@ -210,12 +219,12 @@ def _sky(colour: Colour) -> Plane:
     filled = np.asarray(cv2.morphologyEx(rough, cv2.MORPH_CLOSE, disc(8)), np.float32) * (light > 0.5)
     whole = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     # Near the contours a pixel is sky if it has the colour of the sky around it: no halo is left.
-    reach = max(height, width) / 40
+    reach = max(height, width) / 24
     near = blur(whole, reach)
     hue = blur(colour * whole[..., None], reach) / np.maximum(near, 1e-3)[..., None]
     gap = colour - hue
-    like = ramp(np.sqrt((gap * gap).sum(axis=2)), 0.30, 0.14)
-    return np.maximum(ramp(near, 0.04, 0.2) * like, ramp(whole, 0.7, 1.0))
+    like = ramp(np.sqrt((gap * gap).sum(axis=2)), 0.28, 0.12)
+    return np.asarray(np.maximum(ramp(near, 0.03, 0.15) * like, ramp(whole, 0.7, 1.0)), np.float32)
 
 
 def _lamps(light: Colour) -> Plane:
@@ -228,7 +237,8 @@ def _lamps(light: Colour) -> Plane:
     bright = luminance(small)
     ground = cv2.morphologyEx(bright, cv2.MORPH_OPEN, disc(max(3, max(size) // 16)))
     above = bright - np.asarray(ground, np.float32)
-    warmth = ramp(small[..., 0] - small[..., 2], 0.12, 0.45)
+    # Yellow more than red: skin in the sun is as bright, but pink.
+    warmth = ramp(small[..., 1] - small[..., 2], 0.22, 0.40)
     top = float(np.percentile(bright, 99.5))
-    found = ramp(above, 0.16, 0.5) * ramp(bright, 0.55 * top, 0.85 * top) * (0.2 + 0.8 * warmth)
+    found = ramp(above, 0.16, 0.5) * ramp(bright, 0.55 * top, 0.85 * top) * (0.15 + 0.85 * warmth)
     return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

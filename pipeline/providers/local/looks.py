@@ -20,8 +20,8 @@ from pipeline.providers.local.raster import (
 )
 
 _LUT_SIDE = 33
-# Passes of a 1-2-1 mean over the table: a reach of about 2 nodes, 16 levels of 255.
-_SMOOTHING = 8
+# Passes of a 1-2-1 mean over the table: a reach of about 3 nodes, 25 levels of 255.
+_SMOOTHING = 20
 
 
 def wobble(pixels: Pixels, rng: np.random.Generator, *, reach: float, cell: float) -> Pixels:
@@ -55,10 +55,19 @@ def paint(colour: Colour, *, reach: float, floor: float, sharpness: float = 8.0)
         total += _moved(mean, move) * weight[..., None]
         weights += weight
     total /= weights[..., None]
-    # What is left of slow unevenness: steep tones would make ragged shores of it.
-    side = max(colour.shape[:2])
-    even = cv2.ximgproc.guidedFilter(lightness(total), total, max(2, side // 80), (2 * floor) ** 2)
-    return np.asarray(even, np.float32)
+    return _evened(total, 2 * floor)
+
+
+def _evened(colour: Colour, tolerance: float) -> Colour:
+    """Take slow unevenness out of lightness: steep tones would make ragged shores of it.
+
+    Lightness only, since a filter that is guided by it lets colours of one lightness run together.
+    """
+    lab = np.asarray(cv2.cvtColor(colour, cv2.COLOR_RGB2LAB), np.float32)
+    light = np.ascontiguousarray(lab[..., 0])
+    reach = max(2, max(light.shape) // 80)
+    lab[..., 0] = cv2.ximgproc.guidedFilter(light, light, reach, (100 * tolerance) ** 2)
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.float32)
 
 
 def palette_lut(

@@ -1,6 +1,7 @@
 """The hand of a style reference, in numbers: how it draws lines, shades, and chooses colours."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -108,13 +109,13 @@ def measure(pixels: Pixels) -> Reference:
 def mix(traits: list[Traits], weights: list[float]) -> Traits:
     """The weighted mean of several hands; the direction of hatching is the heaviest one's."""
     heaviest = traits[int(np.argmax(weights))]
-    mixed: dict[str, object] = {}
+    mixed: dict[str, Any] = {}
     for item in fields(Traits):
         values = np.array([getattr(one, item.name) for one in traits], np.float64)
         mean = np.tensordot(np.array(weights, np.float64), values, axes=1)
         mixed[item.name] = tuple(mean.tolist()) if mean.ndim else float(mean)
     mixed["hatch_angle"] = heaviest.hatch_angle
-    return Traits(**mixed)  # type: ignore[arg-type]
+    return Traits(**mixed)
 
 
 def _crossings(strokes: NDArray[np.bool_], side: float) -> Plane:

@@ -38,7 +38,7 @@ class LocalProvider:
             "weights": {},
         }
 
-    def estimate(self, request: GenerateRequest) -> Decimal | None:  # noqa: ARG002 - always free
+    def estimate(self, request: GenerateRequest) -> Decimal | None:
         return Decimal(0)
 
     def generate(self, request: GenerateRequest) -> ProviderResult:

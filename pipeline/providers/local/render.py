@@ -1,4 +1,9 @@
-"""The recipe of one picture: what the references ask for, and what the seed varies."""
+"""The recipe of one picture: what the references ask for, and what the seed varies.
+
+Measured on 2 shared x86_64 cores, night and rain with one reference, peak resident memory of the
+whole process (56 MB of it are imports): 768x1152 in 1.1 s and 194 MB; a 4096x4096 PNG, drawn at
+1536x1536, in 4 to 5 s and 404 MB; a JPEG of 24 megapixels, drawn at 1536x1024, in 3 s and 300 MB.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,8 +27,7 @@ from pipeline.providers.local.measure import (
 )
 from pipeline.providers.local.raster import Colour, Pixels, lightness, noise, to_bytes, to_float
 
-# Longest side that is worked on, in pixels: one page panel at print size. A 4096x4096 PNG peaks at
-# ?? MB resident (the whole process) and takes ?? s.
+# Longest side that is worked on, in pixels.
 WORKING_SIDE = 1536
 # Each use of chance has its own stream, so that a new one does not change the others.
 _RECIPE, _WOBBLE, _PRESSURE, _HATCH, _WASH, _RAIN = range(6)
@@ -89,7 +93,7 @@ def draw_recipe(traits: Sequence[Traits], seed: int) -> tuple[Recipe, Traits]:
         cross=float(np.clip(hand.cross + rng.uniform(-0.15, 0.3), 0, 1)),
         hatch_strength=float(np.clip(shading / 0.05, 0, 1) * rng.uniform(0.7, 1.0)),
         wash=float(np.clip(hand.grain * 1.2 + 0.03 * (0.6 - hand.flatness), 0.0, 0.04)),
-        exposure=float(rng.uniform(0.84, 1.2)),
+        exposure=float(np.exp(rng.uniform(-0.3, 0.3))),
         key_angle=float(rng.uniform(15, 165)),
         key_depth=float(rng.uniform(0.08, 0.2)),
         rain_angle=float(rng.uniform(-20, 20)),

@@ -1,7 +1,7 @@
 """How a worker ends: it begins nothing new, and a call that may cost money is waited for.
 
-The processes of one worker share an unlinked file. Byte 0 is locked by its main process once it is to end; byte
-1 is held by each process while it makes a billed call. The kernel drops the locks of whoever dies.
+The processes of one worker share an unlinked file. Its main process locks byte 0 once the worker is to end;
+each process holds byte 1 while it makes a billed call. The kernel drops the locks of whoever dies.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from pipeline.models import Attempt, Candidate, Run
+from pipeline.services.attempts import STOPPED
 
 ENDING, CALLS = 0, 1  # bytes of the file
 HALF = 1 << 64
@@ -60,7 +61,7 @@ def wait_if_ending() -> None:
 
 @contextmanager
 def billed_call(billed: bool) -> Iterator[None]:
-    """Around a call that may cost money, its attempt included: the worker does not end in the middle of it."""
+    """Around a call that may cost money, its attempt included: the worker does not end inside it."""
     if _Worker.locks is None or not billed:
         yield
         return
@@ -98,9 +99,13 @@ def open_calls() -> list[str]:
 
 def release_leases(now: datetime | None = None) -> int:
     """After all processes of this worker have ended: let others take up at once what it had in hand."""
-    past = (now or timezone.now()) - timedelta(seconds=1)
+    now = now or timezone.now()
+    past = now - timedelta(seconds=1)
     ours = (uuid.UUID(int=_Worker.id * HALF), uuid.UUID(int=_Worker.id * HALF + HALF - 1))
     with transaction.atomic():
+        Attempt.objects.open().filter(billed=False, lease_token__range=ours).update(
+            status=Attempt.Status.ABANDONED, error_code=STOPPED, finished_at=now
+        )
         released = Candidate.objects.filter(
             status__in=["running", "generated"], lease_token__range=ours, lease_until__gt=past
         ).update(lease_until=past)

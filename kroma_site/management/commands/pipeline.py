@@ -1,0 +1,198 @@
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandError
+
+from kroma_site.headless import failures, split_paths, summary, wait_for
+from kroma_site.prepare import OperatorCommand, prepare, worker_count
+from pipeline.engine.names import STAGES, TIMES, WEATHERS
+from pipeline.models import Run
+from pipeline.services.planning import PreparedRun, RunOrder, prepare_run
+from pipeline.services.references import copy_inputs
+from pipeline.services.runs import record_dry_run, start_run
+from pipeline.services.winners import publish_winners
+from pipeline.store import store_for
+from projects.access import OPERATOR
+from projects.errors import SpendNotConfirmed
+from projects.models import Project, StyleGuide
+from projects.names import slugified
+from projects.services.people import first_owner
+from projects.services.projects import create_project
+
+
+class Command(OperatorCommand):
+    help = "Plan a series of images (dry), or make it (run), from files on this machine."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("mode", choices=["dry", "run"])
+        parser.add_argument("--project", required=True, metavar="SLUG", help="made if it does not exist")
+        parser.add_argument(
+            "--input", required=True, action="append", metavar="PATH", help="scene images or folders of them"
+        )
+        parser.add_argument("--style-refs", action="append", default=[], metavar="A,B")
+        parser.add_argument("--stage", default="style", choices=STAGES)
+        parser.add_argument("--time", choices=TIMES)
+        parser.add_argument("--weather", choices=WEATHERS)
+        parser.add_argument("--candidates", type=int, metavar="N", help="per scene")
+        parser.add_argument("--seed", type=int, default=0, metavar="N")
+        parser.add_argument("--style-guide", default="", metavar="NAME")
+        parser.add_argument("--batch-limit", type=int, metavar="N", help="most scenes of one run")
+        parser.add_argument("--workers", type=worker_count, default=settings.WORKERS, metavar="N")
+        parser.add_argument("--confirm-spend", action="store_true", help="run only: it may make images")
+        parser.add_argument("--json", action="store_true", help="one object on standard output")
+
+    def handle(self, *, mode: str, confirm_spend: bool, **options: Any) -> None:
+        if mode == "run" and not confirm_spend:
+            raise SpendNotConfirmed(
+                "A run that makes images needs --confirm-spend; `pipeline dry` shows what it would make"
+            )
+        if not 0 <= options["seed"] < 2**63:
+            raise CommandError("--seed must be a whole number from 0 to 2^63 - 1")
+        scenes, styles = split_paths(options["input"]), split_paths(options["style_refs"])
+        for path in (*scenes, *styles):
+            if not path.exists():
+                raise CommandError(f"{path} does not exist")
+        prepare()
+        project = self._project(options["project"])
+        order = RunOrder(
+            mode=mode,
+            scenes=tuple(copy_inputs(project, scenes, place="scenes")),
+            style_refs=tuple(copy_inputs(project, styles, place="styles")) if styles else (),
+            stage=options["stage"],
+            time=options["time"],
+            weather=options["weather"],
+            candidates=options["candidates"],
+            seed=options["seed"],
+            style_guide=_style_guide(project, options["style_guide"]),
+            batch_limit=options["batch_limit"],
+        )
+        plan = prepare_run(project, order)
+        for warning in plan.warnings:
+            self._say(f"Note: {warning}")
+        if mode == "dry":
+            self._dry(plan, as_json=options["json"])
+        else:
+            self._run(plan, n_workers=options["workers"], as_json=options["json"])
+
+    def _dry(self, plan: PreparedRun, *, as_json: bool) -> None:
+        run = record_dry_run(plan, by=OPERATOR)
+        if as_json:
+            self._print_json({"ok": True, "run_id": str(run.pk), **described(plan), **summary_fields(run)})
+            return
+        self.stdout.write(f"{len(plan.plan.jobs)} jobs, {plan.n_images} images, {price(plan)}")
+        for prompt in dict.fromkeys(job.prompt for job in plan.plan.jobs):
+            self.stdout.write(f"Prompt: {prompt}")
+        for job in plan.plan.jobs:
+            self.stdout.write(f"{job.position}. {job.id}")
+            self.stdout.write("   from " + ", ".join(job.input_images))
+            self.stdout.write("   makes " + ", ".join(candidate.names.final for candidate in job.candidates))
+        for line in summary(run):
+            self.stdout.write(line)
+
+    def _run(self, plan: PreparedRun, *, n_workers: int, as_json: bool) -> None:
+        run = start_run(plan, by=OPERATOR, confirm_spend=True)
+        self._say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
+        run = wait_for(run, n_workers=n_workers, say=self._say, bar=sys.stderr.isatty())
+        published = publish_winners(run)
+        lost = failures(run)
+        if as_json:
+            winners = [
+                {
+                    "job": winner.job_key,
+                    "scene": winner.scene,
+                    "path": str(path),
+                    "sha256": winner.asset.sha256,
+                }
+                for winner, path in published.files
+            ]
+            self._print_json(
+                {
+                    "ok": run.status == Run.Status.OK,
+                    "status": run.status,
+                    "run_id": str(run.pk),
+                    "winners_dir": str(published.folder),
+                    "contact_sheet": str(published.contact_sheet),
+                    "winners": winners,
+                    "failures": lost,
+                    **summary_fields(run),
+                }
+            )
+        else:
+            for line in summary(run):
+                self.stdout.write(line)
+        for failure in lost:
+            self._say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
+        self._say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
+        if run.status != Run.Status.OK:
+            raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
+
+    def _project(self, name: str) -> Project:
+        slug = slugified(name)
+        if not slug:
+            raise CommandError("--project needs a name with letters or digits in it")
+        project = Project.objects.filter(slug=slug).select_related("storage").first()
+        if project is None:
+            project = create_project(name=name, slug=slug, owner=first_owner(), by=OPERATOR)
+            self._say(f"Made the universe {project.slug}, which belongs to local.")
+        elif project.status != Project.Status.ACTIVE:
+            raise CommandError(f"The universe {project.slug} is archived: bring it back first")
+        return project
+
+    def _say(self, line: str) -> None:
+        self.stderr.write(line, self.style.NOTICE)
+        self.stderr.flush()
+
+    def _print_json(self, document: dict[str, object]) -> None:
+        self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def described(plan: PreparedRun) -> dict[str, object]:
+    """A plan as plain values."""
+    return {
+        "price_usd": None if plan.price_usd is None else str(plan.price_usd),
+        "plan_hash": plan.plan_hash,
+        "n_images": plan.n_images,
+        "warnings": list(plan.warnings),
+        "plan": [
+            {
+                "job": job.id,
+                "scene": plan.images[job.input_images[0]].label,
+                "prompt": job.prompt,
+                "inputs": list(job.input_images),
+                "outputs": [candidate.names.final for candidate in job.candidates],
+                "seeds": [str(candidate.seed) for candidate in job.candidates],
+            }
+            for job in plan.plan.jobs
+        ],
+    }
+
+
+def summary_fields(run: Run) -> dict[str, object]:
+    """The fields of the summary, with paths that can be opened from anywhere."""
+    store = store_for(run.project)
+    return {
+        "run_log_path": str(store.path(run.run_log_path)),
+        "project_slug": run.project.slug,
+        "project_root": str(store.root),
+        "jobs": run.n_jobs,
+        "mode": run.run_mode,
+    }
+
+
+def price(plan: PreparedRun) -> str:
+    """What a plan costs, in words."""
+    if plan.price_usd is None:
+        return "price unknown"
+    return f"{plan.price_usd} USD" if plan.price_usd else "free, runs here"
+
+
+def _style_guide(project: Project, name: str) -> StyleGuide | None:
+    if not name:
+        return None
+    guide = StyleGuide.objects.filter(project=project, name=name).first()
+    if guide is None:
+        raise CommandError(f"The universe {project.slug} has no style guide named “{name}”")
+    return guide
