@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -15,7 +14,7 @@ from django.core.management import CommandError
 from django.db import OperationalError
 from tqdm import tqdm
 
-from kroma_site.processes import kill_session, manage, spawn, worker_environ
+from kroma_site.processes import manage, spawn, worker_environ
 from kroma_site.supervisor import is_running
 from pipeline.engine.runlog import summary_lines
 from pipeline.models import Run, RunJob

@@ -131,5 +131,3 @@ def _images(
         if found.pk in whole_pks or item.pk in single_pks
     }
     return tuple(chosen.values())
-
-

@@ -10,7 +10,9 @@ urlpatterns = [
     path("projects/<str:slug>/sets/<uuid:pk>/upload", references.reference_upload, name="reference-upload"),
     path("projects/<str:slug>/items/<uuid:pk>/remove", references.item_remove, name="reference-item-remove"),
     path("projects/<str:slug>/items/<uuid:pk>/file", files.reference_item_file, name="reference-item-file"),
-    path("projects/<str:slug>/items/<uuid:pk>/thumb", files.reference_item_thumb, name="reference-item-thumb"),
+    path(
+        "projects/<str:slug>/items/<uuid:pk>/thumb", files.reference_item_thumb, name="reference-item-thumb"
+    ),
     path("projects/<str:slug>/assets/<uuid:pk>/file", files.asset_file, name="asset-file"),
     path("projects/<str:slug>/assets/<uuid:pk>/thumb", files.asset_thumb, name="asset-thumb"),
     path("projects/<str:slug>/jobs/<uuid:pk>/scene", files.scene_file, name="scene-file"),

@@ -35,7 +35,9 @@ class Canvas:
         low, high = float(total.min()), float(total.max())
         return np.asarray((total - low) / max(high - low, 1e-6), np.float32)
 
-    def backdrop(self, stops: Sequence[tuple[float, Colour]], *, top: float = 0, bottom: float | None = None) -> None:
+    def backdrop(
+        self, stops: Sequence[tuple[float, Colour]], *, top: float = 0, bottom: float | None = None
+    ) -> None:
         """Fill rows with colours that blend from stop to stop (0 at `top`, 1 at `bottom`)."""
         bottom = self.height if bottom is None else bottom
         first, last = int(top), int(bottom)
@@ -84,7 +86,9 @@ class Canvas:
         soft: float = 0,
     ) -> None:
         """An ellipse around (x, y)."""
-        self._shape([(x - rx, y - ry), (x + rx, y + ry)], colour, to, along, grain, opacity, soft, round_=True)
+        self._shape(
+            [(x - rx, y - ry), (x + rx, y + ry)], colour, to, along, grain, opacity, soft, round_=True
+        )
 
     def line(self, points: Sequence[Point], width: float, colour: Colour, *, opacity: float = 1.0, soft: float = 0) -> None:  # fmt: skip
         """A stroke through points."""
@@ -127,7 +131,7 @@ class Canvas:
         corner = 1 - vignette * np.clip(rows**2 + columns**2 - 0.5, 0, 1.5)
         strokes = self.noise(60, octaves=2, stretch=0.3) - 0.5
         tooth = self.random.standard_normal((self.height, self.width)).astype(np.float32)
-        pixels = self.pixels * corner[..., None] + (strokes * 13 + tooth * 2.2)[..., None]
+        pixels = self.pixels * corner[..., None] + (strokes * 7 + tooth * 2.2)[..., None]
         return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
     def _shape(
@@ -179,7 +183,9 @@ class Canvas:
             mask = mask.filter(ImageFilter.GaussianBlur(soft))
         return np.asarray(mask, np.float32) / 255, (left, top, right, bottom)
 
-    def _blend(self, cover: Plane, paint: Colour | NDArray[np.float32], window: tuple[int, int, int, int]) -> None:
+    def _blend(
+        self, cover: Plane, paint: Colour | NDArray[np.float32], window: tuple[int, int, int, int]
+    ) -> None:
         left, top, right, bottom = window
         part = self.pixels[top:bottom, left:right]
         part += (np.asarray(paint, np.float32) - part) * cover[..., None]

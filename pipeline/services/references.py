@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from django.core.files.uploadedfile import UploadedFile
@@ -11,6 +12,7 @@ from django.db.models import Max
 
 from pipeline.engine.discovery import discover_images
 from pipeline.engine.errors import PlanningError
+from pipeline.engine.names import numbered
 from pipeline.enqueue import enqueue_on_commit
 from pipeline.providers.images import MAX_IMAGE_BYTES, ImageUnreadable, probe_image, read_image
 from pipeline.services.planning import InputImage
@@ -57,14 +59,23 @@ def add_images(
     return items
 
 
-def copy_inputs(project: Project, sources: Iterable[Path], *, place: str) -> list[InputImage]:
-    """Copy files and folders of the operator into the project, under a folder named after their content.
+@dataclass(frozen=True)
+class FoundInput:
+    """One sound image file of the operator; `name` is relative to what was named, with `/`."""
 
-    Relative names inside a folder are kept, so that job ids and sorting are those of the originals; the same
-    files again are not copied again. `place` names the purpose (`scenes`, `styles`).
-    Raises `Invalid` naming each file that is no usable image, or a path without any; `StorageFull`.
+    path: Path
+    name: str
+    sha256: str
+
+
+def find_inputs(sources: Iterable[Path]) -> list[FoundInput]:
+    """The images that files and folders of the operator stand for, each looked at; nothing is changed.
+
+    Raises `Invalid` naming each file that is no usable image, or a path without any.
     """
-    found: list[tuple[Path, str]] = []
+    found: list[FoundInput] = []
+    faults: list[str] = []
+    taken: set[str] = set()
     for source in sources:
         try:
             images = discover_images(source)
@@ -73,26 +84,42 @@ def copy_inputs(project: Project, sources: Iterable[Path], *, place: str) -> lis
         if not images:
             raise Invalid(f"{source} holds no image: use JPEG, PNG, WebP, BMP or TIFF files")
         base = source if source.is_dir() else source.parent
-        found += [(image, _readable_name(image.relative_to(base))) for image in images]
-    faults, hashes = [], []
-    for path, _ in found:
-        try:
-            read_image(path, name=str(path))
-            hashes.append(sha256_of(path))
-        except (ImageUnreadable, OSError) as error:
-            faults.append(str(error))
+        for image in images:
+            try:
+                read_image(image, name=str(image))
+                # Two folders may hold the same name; neither file may take the other's place.
+                name = numbered(_readable_name(image.relative_to(base)), taken.__contains__)
+                taken.add(name)
+                found.append(FoundInput(image, name, sha256_of(image)))
+            except (ImageUnreadable, OSError) as error:
+                faults.append(str(error))
     if faults:
         raise Invalid(". ".join(faults) + ". Nothing was copied")
-    listing = "".join(f"{name}\0{sha256}\n" for (_, name), sha256 in zip(found, hashes, strict=True))
+    return found
+
+
+def copy_inputs(project: Project, sources: Iterable[Path], *, place: str) -> list[InputImage]:
+    """Copy files and folders of the operator into the project; what `find_inputs` and `copy_found` say."""
+    return copy_found(project, find_inputs(sources), place=place)
+
+
+def copy_found(project: Project, found: Sequence[FoundInput], *, place: str) -> list[InputImage]:
+    """Copy found images into the project, under a folder named after their content.
+
+    Relative names inside a folder are kept, so that job ids and sorting are those of the originals; the same
+    files again are not copied again. `place` names the purpose (`scenes`, `styles`). Raises `StorageFull`.
+    """
+    listing = "".join(f"{image.name}\0{image.sha256}\n" for image in found)
     folder = f"{INPUTS}/{place}-{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
     store = store_for(project)
     copies = []
-    for (path, name), sha256 in zip(found, hashes, strict=True):
-        target = f"{folder}/{name}"
-        if not (store.exists(target) and store.sha256(target) == sha256):
-            store.write(target, path.read_bytes())
-        label = str(PurePosixPath(name).with_suffix(""))
-        copies.append(InputImage(path=target, name=PurePosixPath(name).name, label=label, sha256=sha256))
+    for image in found:
+        target = f"{folder}/{image.name}"
+        if not (store.exists(target) and store.sha256(target) == image.sha256):
+            store.write(target, image.path.read_bytes())
+        name = PurePosixPath(image.name)
+        label = str(name.with_suffix(""))
+        copies.append(InputImage(path=target, name=name.name, label=label, sha256=image.sha256))
     return copies
 
 

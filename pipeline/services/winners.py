@@ -8,6 +8,7 @@ from typing import IO
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.engine.discovery import is_image_name
 from pipeline.engine.names import EXPORTS, numbered, sanitised
 from pipeline.models import Asset, Run
 from pipeline.providers.images import encode_png, read_image
@@ -52,7 +53,9 @@ def winners_of(run: Run, *, approved_only: bool = False) -> list[Winner]:
         asset = candidates[job.pk, job.selected_candidate_index or 0]
         if asset is None:
             continue
-        stem = f"{job.position:03d}_{sanitised(PurePosixPath(job.label).name)}"
+        scene = PurePosixPath(job.label)
+        named = scene.stem if is_image_name(scene.name) else scene.name
+        stem = f"{job.position:03d}_{sanitised(named)}"
         filename = numbered(f"{stem}.png", taken.__contains__)
         taken.add(filename)
         found.append(Winner(job.job_key, job.label, filename, asset))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -100,7 +101,7 @@ def _written(prepared: PreparedRun, confirmed: dict[str, Any], request: PageRequ
         by=request.principal,
         confirm_spend=confirmed["confirm_spend"],
         expected_hash=confirmed["plan_hash"] or "none",  # a page always says which plan it showed
-        max_cost_usd=confirmed["max_cost_usd"] or 0,
+        max_cost_usd=confirmed["max_cost_usd"] or Decimal(0),
     )
 
 
@@ -138,7 +139,8 @@ def _composer(
 
 def _facts() -> dict[str, object]:
     provider = provider_for(DEFAULT_PROVIDER)
-    return {"provider": provider, "health": provider.health(), "batch_limit": DEFAULT_MANIFEST.safe_batch_limit}
+    limit = DEFAULT_MANIFEST.safe_batch_limit
+    return {"provider": provider, "health": provider.health(), "batch_limit": limit}
 
 
 def _first_form(project: Project, query: QueryDict) -> RunForm:
@@ -182,7 +184,7 @@ def _sets(project: Project) -> Sets:
     found = project.reference_sets.order_by("name").prefetch_related(
         Prefetch("items", queryset=images, to_attr="images")
     )
-    return [(row, row.images) for row in found]  # type: ignore[attr-defined]
+    return [(row, row.images) for row in found]
 
 
 def _groups(sets: Sets, whole: Iterable[object] | None, single: Iterable[object] | None) -> list[Group]:

@@ -1,4 +1,4 @@
-"""Files of a universe, for its members only: streamed, with their hash as ETag, kept by the browser for good."""
+"""Files of a universe, for its members only: streamed, with their hash as ETag."""
 
 import mimetypes
 from pathlib import PurePosixPath
@@ -46,9 +46,7 @@ def reference_item_file(request: PageRequest, project: Project, pk: UUID) -> Htt
     """A reference image as it was uploaded; `?download=1` saves it under the name it came with."""
     item = _image(project, pk)
     sha256, mime_type = str(item.metadata.get("sha256", "")), str(item.metadata.get("mime_type", ""))
-    return send(
-        request, project, item.content_uri, sha256=sha256, mime_type=mime_type, filename=item.label
-    )
+    return send(request, project, item.content_uri, sha256=sha256, mime_type=mime_type, filename=item.label)
 
 
 @require_safe
@@ -100,9 +98,7 @@ def send(
     try:
         file = path.open("rb")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFound(
-            f"The file {filename} is not in the folder of {project.name} any more: it was moved or deleted there"
-        ) from error
+        raise NotFound(f"The file {filename} is not in the folder of {project.name} any more") from error
     response: HttpResponseBase
     if request.method == "HEAD":
         file.close()
@@ -115,14 +111,16 @@ def send(
     attached = not shown or request.GET.get("download") == "1"
     response["Content-Disposition"] = content_disposition_header(attached, filename) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = FOR_GOOD if sha256 else "private, no-cache"
     if not sha256:
+        response["Cache-Control"] = "private, no-cache"
         return response
-    response["ETag"] = f'"{sha256}"'
-    answer = get_conditional_response(request, etag=f'"{sha256}"', response=response)
-    if answer is not response:
+    etag = f'"{sha256}"'
+    answer = get_conditional_response(request, etag=etag)
+    if answer is not None:
         response.close()
-    return answer or response
+        response = answer
+    response["ETag"], response["Cache-Control"] = etag, FOR_GOOD
+    return response
 
 
 def send_thumbnail(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -15,6 +15,7 @@ from django_htmx.http import push_url
 
 from pipeline.forms import ReviewForm
 from pipeline.models import Run, RunJob
+from pipeline.models.runs import RunJobQuerySet
 from pipeline.services import reviews
 from pipeline.views.runs import Shot, shots_of
 from projects.access import Action, PageRequest, project_page
@@ -38,14 +39,14 @@ class Desk:
     run: Run | None
     show: str
 
-    def everything(self) -> QuerySet[RunJob]:
+    def everything(self) -> RunJobQuerySet:
         """All that can be judged, the newest run first."""
         jobs = RunJob.objects.filter(run__project=self.project, run__run_mode="run", status__in=JUDGED)
         if self.run:
             jobs = jobs.filter(run=self.run)
         return jobs.select_related("run").order_by("-run__created_at", "run", "position")
 
-    def shown(self, show: str = "") -> QuerySet[RunJob]:
+    def shown(self, show: str = "") -> RunJobQuerySet:
         """What the filter leaves."""
         jobs = self.everything()
         match show or self.show:
@@ -163,7 +164,7 @@ def _desk_page(
     return push_url(response, desk.address(job)) if request.htmx else response
 
 
-def _job_context(desk: Desk, job: RunJob, shown: QuerySet[RunJob]) -> dict[str, Any]:
+def _job_context(desk: Desk, job: RunJob, shown: RunJobQuerySet) -> dict[str, Any]:
     shots = shots_of([job]).get(job.pk, [])
     earlier = shown.filter(before(job))
     previous, following = earlier.reverse().first(), shown.filter(after(job)).first()

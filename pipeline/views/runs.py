@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -37,7 +38,7 @@ ADVICE = {
     "original_missing": "The kept original was moved or deleted on disk: compose the run again.",
     "price_unknown": "Set a price for this provider, or use the local renderer.",
 }
-OTHER_ADVICE = "Compose a new run with this scene; if it fails again, show this message to whoever runs the server."
+OTHER_ADVICE = "Compose a new run with this scene; if it fails again, ask whoever runs the server."
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Shot:
-    """One candidate as it is shown: its picture (None until there is one), what to do if it failed, its calls."""
+    """One candidate as it is shown: its picture if there is one, what to do if it failed, its calls."""
 
     candidate: Candidate
     asset: Asset | None
@@ -116,17 +117,19 @@ def run_winners(request: PageRequest, project: Project, pk: UUID) -> HttpRespons
     """The winners as one zip file; `?approved=1` leaves out what nobody has approved."""
     found = get_object_or_404(Run, project=project, pk=pk)
     approved_only = request.GET.get("approved") == "1"
-    package = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
-    try:
-        n_winners = write_zip(found, package, approved_only=approved_only)
-    except FileNotFoundError as error:
-        raise NotFound(
-            f"A winner of this run is not on disk any more ({error.filename}): nothing was packed"
-        ) from error
-    if not n_winners:
-        raise Invalid(
-            "No panel of this run is approved yet" if approved_only else "This run has no winner to download"
-        )
+    with ExitStack() as on_refusal:
+        package = on_refusal.enter_context(tempfile.TemporaryFile())
+        try:
+            n_winners = write_zip(found, package, approved_only=approved_only)
+        except FileNotFoundError as error:
+            raise NotFound(
+                f"A winner of this run is not on disk any more ({error.filename}): nothing was packed"
+            ) from error
+        if not n_winners:
+            raise Invalid(
+                "No panel of this run is approved yet" if approved_only else "This run has no winner yet"
+            )
+        on_refusal.pop_all()  # the response closes it
     package.seek(0)
     word = "approved" if approved_only else "winners"
     filename = f"{project.slug}_{stamp(found.created_at)}_{word}.zip"
@@ -190,7 +193,14 @@ def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
         )
     )
     return {
-        row["run"]: {**row, "n_closed": sum(row[key] for key in ("n_done", "n_rejected", "n_failed", "n_in_doubt"))}
+        row["run"]: {
+            "n_all": row["n_all"],
+            "n_done": row["n_done"],
+            "n_rejected": row["n_rejected"],
+            "n_failed": row["n_failed"],
+            "n_in_doubt": row["n_in_doubt"],
+            "n_closed": row["n_done"] + row["n_rejected"] + row["n_failed"] + row["n_in_doubt"],
+        }
         for row in rows
     }
 

@@ -58,5 +58,13 @@ def use_signin_link(token: str) -> User | None:
     return user
 
 
+def set_password(user: User, password: str, *, by: Principal) -> None:
+    """Give somebody a password; that it was set is audited, never what it is."""
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        audit.record(None, "user.password_set", user, by=by, username=user.username)
+
+
 def _hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

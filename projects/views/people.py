@@ -69,7 +69,8 @@ def password(request: PageRequest) -> HttpResponse:
     user = cast(User, request.user)
     form = password_form(user, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        update_session_auth_hash(request, form.save())  # else this session would end with the old password
+        people.set_password(user, form.cleaned_data["new_password1"], by=request.principal)
+        update_session_auth_hash(request, user)  # else this session would end with the old password
         messages.success(request, "Your password is set. You can sign in with it from now on.")
         return redirect("pipeline:project-list")
     return render(request, "projects/password.html", {"form": form}, status=422 if form.errors else 200)

@@ -11,7 +11,7 @@ from kroma_site.prepare import OperatorCommand, prepare, worker_count
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.models import Run
 from pipeline.services.planning import PreparedRun, RunOrder, prepare_run
-from pipeline.services.references import copy_inputs
+from pipeline.services.references import copy_found, find_inputs
 from pipeline.services.runs import record_dry_run, start_run
 from pipeline.services.winners import publish_winners
 from pipeline.store import store_for
@@ -52,15 +52,14 @@ class Command(OperatorCommand):
         if not 0 <= options["seed"] < 2**63:
             raise CommandError("--seed must be a whole number from 0 to 2^63 - 1")
         scenes, styles = split_paths(options["input"]), split_paths(options["style_refs"])
-        for path in (*scenes, *styles):
-            if not path.exists():
-                raise CommandError(f"{path} does not exist")
+        # All is looked at before anything is changed.
+        found_scenes, found_styles = find_inputs(scenes), find_inputs(styles)
         prepare()
         project = self._project(options["project"])
         order = RunOrder(
             mode=mode,
-            scenes=tuple(copy_inputs(project, scenes, place="scenes")),
-            style_refs=tuple(copy_inputs(project, styles, place="styles")) if styles else (),
+            scenes=tuple(copy_found(project, found_scenes, place="scenes")),
+            style_refs=tuple(copy_found(project, found_styles, place="styles")),
             stage=options["stage"],
             time=options["time"],
             weather=options["weather"],

@@ -215,8 +215,7 @@ def _sky(colour: Colour) -> Plane:
     joined &= stats[:, cv2.CC_STAT_AREA] > 0.03 * open_air.size
     joined[0] = False
     rough = joined[labels].astype(np.float32)
-    # Clouds have edges, which are not calm: they are holes in what was found.
-    filled = np.asarray(cv2.morphologyEx(rough, cv2.MORPH_CLOSE, disc(8)), np.float32) * (light > 0.5)
+    filled = _with_clouds(rough, light)
     whole = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     # Near the contours a pixel is sky if it has the colour of the sky around it: no halo is left.
     reach = max(height, width) / 24
@@ -225,6 +224,17 @@ def _sky(colour: Colour) -> Plane:
     gap = colour - hue
     like = ramp(np.sqrt((gap * gap).sum(axis=2)), 0.28, 0.12)
     return np.asarray(np.maximum(ramp(near, 0.03, 0.15) * like, ramp(whole, 0.7, 1.0)), np.float32)
+
+
+def _with_clouds(rough: Plane, light: Plane) -> Plane:
+    """Clouds have edges, which are not calm: bright holes in what was found are sky as well."""
+    _, labels, _, _ = cv2.connectedComponentsWithStats((rough < 0.5).astype(np.uint8), connectivity=8)
+    sizes = np.bincount(labels.ravel())
+    bright = np.bincount(labels.ravel(), weights=light.ravel()) > 0.6 * sizes
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    bright[np.unique(rim)] = False
+    bright[0] = False  # what was found already
+    return np.asarray(np.maximum(rough, bright[labels].astype(np.float32)), np.float32)
 
 
 def _lamps(light: Colour) -> Plane:
@@ -239,6 +249,6 @@ def _lamps(light: Colour) -> Plane:
     above = bright - np.asarray(ground, np.float32)
     # Yellow more than red: skin in the sun is as bright, but pink.
     warmth = ramp(small[..., 1] - small[..., 2], 0.22, 0.40)
-    top = float(np.percentile(bright, 99.5))
+    top = max(0.05, float(np.percentile(bright, 99.5)))
     found = ramp(above, 0.16, 0.5) * ramp(bright, 0.55 * top, 0.85 * top) * (0.15 + 0.85 * warmth)
     return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

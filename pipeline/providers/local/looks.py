@@ -55,7 +55,7 @@ def paint(colour: Colour, *, reach: float, floor: float, sharpness: float = 8.0)
         total += _moved(mean, move) * weight[..., None]
         weights += weight
     total /= weights[..., None]
-    return _evened(total, 2 * floor)
+    return _evened(total, 1.2 * floor)
 
 
 def _evened(colour: Colour, tolerance: float) -> Colour:
@@ -161,7 +161,7 @@ def ink_lines(light: Plane, *, width: float, bias: float, pressure: Plane, speck
     flow_x, flow_y = _flow(light, max(1.5, width))
     difference = _along(difference, flow_x, flow_y, steps=3, stride=max(1.0, width * 0.6))
     drawn = (-difference - bias * (1 - 0.45 * pressure)) / max(bias, 1e-4)
-    marks = np.clip(0.5 + 0.9 * drawn, 0, 1).astype(np.float32)
+    marks = np.clip(0.5 + 1.4 * (drawn - 0.25), 0, 1).astype(np.float32)
     return _without_specks(marks, speck)
 
 
@@ -323,7 +323,7 @@ def _along(values: Plane, flow_x: Plane, flow_y: Plane, *, steps: int, stride: f
 
 
 def _without_specks(marks: Plane, speck: float) -> Plane:
-    found = (marks > 0.3).astype(np.uint8)
+    found = (marks > 0.5).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= speck
     # Label 0 is all that is not a mark; its faint edges belong to the marks beside them.

@@ -82,8 +82,10 @@ def measure(pixels: Pixels) -> Reference:
     ground_light = np.asarray(lab[..., 0] * 0.01, np.float32)
     depth = ground_light - light
     strokes = depth > _STROKE_DEPTH
-    crossings = _crossings(strokes, side)
-    hatched = crossings > 0.15
+    window = max(9, int(side * 0.035))
+    crossings = _crossings(strokes, window)
+    # More than a single stroke through the window, or a corner of one, can give.
+    hatched = crossings > max(0.15, 2.6 / window)
     single = strokes & ~hatched
     angle, cross = _directions(light, hatched)
     low, high = np.percentile(light, [1, 99])
@@ -118,7 +120,7 @@ def mix(traits: list[Traits], weights: list[float]) -> Traits:
     return Traits(**mixed)
 
 
-def _crossings(strokes: NDArray[np.bool_], side: float) -> Plane:
+def _crossings(strokes: NDArray[np.bool_], window: int) -> Plane:
     """How many edges of strokes a step of one pixel meets, averaged around each pixel.
 
     One outline gives 2 a window, hatching gives 2 a pitch. pi / 4 averages out the direction.
@@ -127,7 +129,6 @@ def _crossings(strokes: NDArray[np.bool_], side: float) -> Plane:
     edges = np.zeros_like(marks)
     edges[:, 1:] += np.abs(np.diff(marks, axis=1))
     edges[1:, :] += np.abs(np.diff(marks, axis=0))
-    window = max(9, int(side * 0.035))
     mean = cv2.blur(edges, (window, window), borderType=cv2.BORDER_REFLECT)
     return np.asarray(mean * np.float32(np.pi / 4), np.float32)
 
