@@ -35,7 +35,7 @@ class Interrupted(Exception):
 
 @dataclass
 class Waiting:
-    """The wait for one run. As a context it owns the worker that it starts, and catches SIGTERM and Ctrl-C."""
+    """The wait for one run. As a context it owns the worker that it starts, and catches signals."""
 
     run: Run
     n_workers: int
@@ -106,8 +106,8 @@ class Waiting:
             self.n_deaths += 1
             if self.n_deaths > MOST_DEATHS:
                 raise CommandError(
-                    f"The worker died {self.n_deaths} times without finishing a panel (exit code {code}): look "
-                    "into its messages above. The run is kept and goes on with `manage.py up`"
+                    f"The worker died {self.n_deaths} times without finishing a panel (exit code {code}): "
+                    "look into its messages above. The run is kept and goes on with `manage.py up`"
                 )
             self.say(f"The worker ended (exit code {code}); it is started again.")
         if not is_running():

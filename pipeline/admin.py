@@ -27,7 +27,7 @@ from projects.admin import Window, WindowInline
 def thumbnail(asset: Asset | None) -> SafeString:
     """The small picture of a file; the pages' own rule decides whether the reader may see it."""
     if asset is None or not asset.sha256:
-        return format_html("—")
+        return format_html("{}", "—")
     url = reverse("pipeline:asset-thumb", args=[asset.project.slug, asset.pk])
     return format_html('<img src="{}" alt="{}" height="80" loading="lazy">', url, asset.rel_path)
 
@@ -58,6 +58,7 @@ class CandidateInline(WindowInline):
 class ReviewInline(WindowInline):
     model = Review
     fields = ["verdict", "candidate", "note", "reviewer", "created_at"]
+    readonly_fields = ["created_at"]
 
 
 @admin.register(RunJob)
@@ -81,6 +82,7 @@ class AttemptInline(WindowInline):
         "started_at",
         "finished_at",
     ]
+    readonly_fields = ["started_at"]
 
 
 @admin.register(Candidate)

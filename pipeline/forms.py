@@ -26,14 +26,12 @@ class RunForm(forms.Form):
     time = forms.ChoiceField(
         choices=[(time, time) for time in TIMES],
         initial="day",
-        required=False,
         label="Time of day",
         widget=forms.RadioSelect,
     )
     weather = forms.ChoiceField(
         choices=[(weather, weather) for weather in WEATHERS],
         initial="clear",
-        required=False,
         widget=forms.RadioSelect,
     )
     scene_sets = forms.ModelMultipleChoiceField(ReferenceSet.objects.none(), required=False)
@@ -87,8 +85,8 @@ class RunForm(forms.Form):
             scenes=_images(sets, data["scene_sets"], data["scenes"]),
             style_refs=_images(sets, data["style_sets"], data["styles"]),
             stage=stage,
-            time=(data["time"] or "day") if stage != "style" else None,
-            weather=(data["weather"] or "clear") if stage == "weather" else None,
+            time=data["time"] if stage != "style" else None,
+            weather=data["weather"] if stage == "weather" else None,
             candidates=data["candidates"],
             seed=data["seed"],
             style_guide=data["style_guide"],

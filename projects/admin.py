@@ -115,6 +115,7 @@ class PersonAdmin(UserAdmin[User]):
 class MembershipInline(WindowInline):
     model = Membership
     fields = ["user", "role", "created_at"]
+    readonly_fields = ["created_at"]
 
 
 class StorageInline(WindowInline):

@@ -1,6 +1,8 @@
 """A small paint box: shapes with gradients, grain and light, the same picture each time."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +11,20 @@ from PIL import Image, ImageDraw, ImageFilter
 Point = tuple[float, float]
 Colour = tuple[int, int, int]  # sRGB
 Plane = NDArray[np.float32]
+Window = tuple[int, int, int, int]  # left, top, right, bottom
+Mask = tuple[Plane, Window]  # 0 to 1 for each pixel of the window
 
 SMOOTH = 3  # masks are drawn this many times larger, then reduced
+
+
+class Finish(TypedDict, total=False):
+    """How a shape is filled: the way in which its colours blend (down or right), the strength of the grain in
+    levels, the opacity from 0 to 1, and the blur of its edge in pixels."""
+
+    along: str
+    grain: float
+    opacity: float
+    soft: float
 
 
 class Canvas:
@@ -54,24 +68,25 @@ class Canvas:
         self._blend(cover.astype(np.float32), colour, (0, 0, self.width, self.height))
 
     def poly(
+        self, points: Sequence[Point], colour: Colour, to: Colour | None = None, **finish: Unpack[Finish]
+    ) -> None:
+        """A polygon in one colour, or blending `to` another one."""
+        self._fill(self._mask(points, soft=finish.get("soft", 0)), points, (colour, to), finish)
+
+    def box(  # noqa: PLR0917 - four sides, as one says them
         self,
-        points: Sequence[Point],
+        left: float,
+        top: float,
+        right: float,
+        bottom: float,
         colour: Colour,
         to: Colour | None = None,
-        *,
-        along: str = "down",
-        grain: float = 10,
-        opacity: float = 1.0,
-        soft: float = 0,
+        **finish: Unpack[Finish],
     ) -> None:
-        """A polygon in one colour, or blending `to` another one `along` down or right; `soft` blurs its edge."""
-        self._shape(points, colour, to, along, grain, opacity, soft, round_=False)
-
-    def box(self, left: float, top: float, right: float, bottom: float, colour: Colour, to: Colour | None = None, **how: float | str) -> None:  # fmt: skip
         """An upright rectangle."""
-        self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], colour, to, **how)  # type: ignore[arg-type]
+        self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], colour, to, **finish)
 
-    def oval(
+    def oval(  # noqa: PLR0917 - centre and radii, as one says them
         self,
         x: float,
         y: float,
@@ -79,20 +94,24 @@ class Canvas:
         ry: float,
         colour: Colour,
         to: Colour | None = None,
+        **finish: Unpack[Finish],
+    ) -> None:
+        """An ellipse around (x, y)."""
+        corners = [(x - rx, y - ry), (x + rx, y + ry)]
+        mask = self._mask(corners, round_=True, soft=finish.get("soft", 0))
+        self._fill(mask, corners, (colour, to), finish)
+
+    def line(
+        self,
+        points: Sequence[Point],
+        width: float,
+        colour: Colour,
         *,
-        along: str = "down",
-        grain: float = 10,
         opacity: float = 1.0,
         soft: float = 0,
     ) -> None:
-        """An ellipse around (x, y)."""
-        self._shape(
-            [(x - rx, y - ry), (x + rx, y + ry)], colour, to, along, grain, opacity, soft, round_=True
-        )
-
-    def line(self, points: Sequence[Point], width: float, colour: Colour, *, opacity: float = 1.0, soft: float = 0) -> None:  # fmt: skip
         """A stroke through points."""
-        for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+        for (x1, y1), (x2, y2) in pairwise(points):
             length = max(float(np.hypot(x2 - x1, y2 - y1)), 1e-6)
             dx, dy = (y1 - y2) / length * width / 2, (x2 - x1) / length * width / 2
             corners = [(x1 + dx, y1 + dy), (x2 + dx, y2 + dy), (x2 - dx, y2 - dy), (x1 - dx, y1 - dy)]
@@ -112,7 +131,7 @@ class Canvas:
 
     def light(self, points: Sequence[Point], colour: Colour, amount: float, *, soft: float = 14) -> None:
         """A patch of light on what is there."""
-        cover, window = self._mask(points, round_=False, soft=soft)
+        cover, window = self._mask(points, soft=soft)
         left, top, right, bottom = window
         part = self.pixels[top:bottom, left:right]
         part += (255 - part) * (cover * amount)[..., None] * (np.array(colour, np.float32) / 255)
@@ -134,37 +153,27 @@ class Canvas:
         pixels = self.pixels * corner[..., None] + (strokes * 7 + tooth * 2.2)[..., None]
         return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
-    def _shape(
-        self,
-        points: Sequence[Point],
-        colour: Colour,
-        to: Colour | None,
-        along: str,
-        grain: float,
-        opacity: float,
-        soft: float,
-        *,
-        round_: bool,
+    def _fill(
+        self, mask: Mask, points: Sequence[Point], colours: tuple[Colour, Colour | None], finish: Finish
     ) -> None:
-        cover, window = self._mask(points, round_=round_, soft=soft)
+        cover, (left, top, right, bottom) = mask
         if not cover.size:
             return
-        left, top, right, bottom = window
+        down = finish.get("along", "down") == "down"
+        colour, to = colours
         paint = np.broadcast_to(np.array(colour, np.float32), (*cover.shape, 3))
         if to is not None:
-            ends = [point[1 if along == "down" else 0] for point in points]
+            ends = [point[1 if down else 0] for point in points]
             low, high = min(ends), max(ends)
-            place = np.arange(top, bottom)[:, None] if along == "down" else np.arange(left, right)[None, :]
+            place = np.arange(top, bottom)[:, None] if down else np.arange(left, right)[None, :]
             share = np.clip((place - low) / max(high - low, 1e-6), 0, 1)[..., None].astype(np.float32)
             paint = paint * (1 - share) + np.array(to, np.float32) * share
-        if grain:
+        if grain := finish.get("grain", 10):
             paint = paint + self._grain[top:bottom, left:right, None] * grain * 2
-        self._blend(cover * opacity, paint, window)
+        self._blend(cover * finish.get("opacity", 1.0), paint, (left, top, right, bottom))
 
-    def _mask(
-        self, points: Sequence[Point], *, round_: bool, soft: float
-    ) -> tuple[Plane, tuple[int, int, int, int]]:
-        """How far each pixel is covered, 0 to 1, and the window (left, top, right, bottom) that it is about."""
+    def _mask(self, points: Sequence[Point], *, round_: bool = False, soft: float) -> Mask:
+        """How far the pixels of a window are covered; an ellipse is given by two corners."""
         margin = int(3 * soft) + 2
         xs, ys = [point[0] for point in points], [point[1] for point in points]
         left, right = max(0, int(min(xs)) - margin), min(self.width, int(max(xs)) + margin + 1)
@@ -181,11 +190,9 @@ class Canvas:
         mask = large.reduce(SMOOTH)
         if soft:
             mask = mask.filter(ImageFilter.GaussianBlur(soft))
-        return np.asarray(mask, np.float32) / 255, (left, top, right, bottom)
+        return np.asarray(np.asarray(mask) / 255, np.float32), (left, top, right, bottom)
 
-    def _blend(
-        self, cover: Plane, paint: Colour | NDArray[np.float32], window: tuple[int, int, int, int]
-    ) -> None:
+    def _blend(self, cover: Plane, paint: Colour | NDArray[np.float32], window: Window) -> None:
         left, top, right, bottom = window
         part = self.pixels[top:bottom, left:right]
         part += (np.asarray(paint, np.float32) - part) * cover[..., None]

@@ -1,6 +1,7 @@
 """The style plates of the example universe: three hands that could not be taken for each other."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,180 +16,161 @@ INK = 18  # level of black
 PAPER = 246
 
 
-def ink() -> Image.Image:
-    """A lighthouse in black ink on white paper: spotted blacks, contours, hatching in one direction."""
-    width, height = SIZE[0] * LARGER, SIZE[1] * LARGER
-    page = Image.new("L", (width, height), PAPER)
-    draw = ImageDraw.Draw(page)
-    random = np.random.default_rng(5)
+class Sheet:
+    """White paper and black ink: brush contours and feathered hatching."""
 
-    def at(points: Sequence[Point]) -> list[Point]:
-        return [(x * LARGER, y * LARGER) for x, y in points]
+    def __init__(self, *, seed: int) -> None:
+        self.page = Image.new("L", (SIZE[0] * LARGER, SIZE[1] * LARGER), PAPER)
+        self.draw = ImageDraw.Draw(self.page)
+        self.random = np.random.default_rng(seed)
 
-    def hatch(points: Sequence[Point], *, gap: float, slant: float, weight: float) -> None:
+    def black(self, points: Sequence[Point]) -> None:
+        """A solid black shape."""
+        self.draw.polygon(at(points), fill=INK)
+
+    def white(self, points: Sequence[Point]) -> None:
+        """A shape of bare paper."""
+        self.draw.polygon(at(points), fill=PAPER)
+
+    def stroke(self, points: Sequence[Point], width: int, level: int = INK) -> None:
+        """A straight stroke; `width` in pixels of the drawing, before it is reduced."""
+        self.draw.line(at(points), fill=level, width=width)
+
+    def drops(self, number: int, box: tuple[float, float, float, float], radius: tuple[float, float]) -> None:
+        """White spots: stars, spray. `box` is left, top, right, bottom."""
+        left, top, right, bottom = box
+        for _ in range(number):
+            x, y = self.random.uniform(left, right), self.random.uniform(top, bottom)
+            r = self.random.uniform(*radius)
+            (x1, y1), (x2, y2) = at([(x - r, y - r), (x + r, y + r)])
+            self.draw.ellipse([x1, y1, x2, y2], fill=PAPER)
+
+    def hatch(self, points: Sequence[Point], *, gap: float, slant: float, weight: float) -> None:
         """Feathered strokes inside a polygon; they thin out towards its right side."""
-        mask = Image.new("L", page.size, 0)
+        mask = Image.new("L", self.page.size, 0)
         ImageDraw.Draw(mask).polygon(at(points), fill=255)
-        strokes = Image.new("L", page.size, PAPER)
+        strokes = Image.new("L", self.page.size, PAPER)
         pen = ImageDraw.Draw(strokes)
-        xs, ys = [p[0] for p in points], [p[1] for p in points]
-        reach = (max(ys) - min(ys)) * abs(slant)
-        x = min(xs) - reach
-        while x < max(xs) + reach:
-            top, low = (
-                min(ys) + random.uniform(-6, 10),
-                max(ys) - random.uniform(0, 0.25) * (max(ys) - min(ys)),
-            )
-            share = np.clip((x - min(xs)) / max(max(xs) - min(xs), 1), 0, 1)
-            thick = weight * (1.25 - 0.9 * share) * random.uniform(0.7, 1.2)
+        xs, ys = [point[0] for point in points], [point[1] for point in points]
+        left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+        x = left - (bottom - top) * abs(slant)
+        while x < right + (bottom - top) * abs(slant):
+            first = top + self.random.uniform(-6, 10)
+            last = bottom - self.random.uniform(0, 0.25) * (bottom - top)
+            share = np.clip((x - left) / max(right - left, 1), 0, 1)
+            thick = weight * (1.25 - 0.9 * share) * self.random.uniform(0.7, 1.2)
             if thick > 0.35:
-                line = at([(x + slant * (top - min(ys)), top), (x + slant * (low - min(ys)), low)])
-                pen.line(line, fill=INK, width=max(1, round(thick * LARGER)))
-            x += gap * random.uniform(0.8, 1.2)
-        page.paste(strokes, (0, 0), mask)
+                ends = [(x + slant * (first - top), first), (x + slant * (last - top), last)]
+                pen.line(at(ends), fill=INK, width=max(1, round(thick * LARGER)))
+            x += gap * self.random.uniform(0.8, 1.2)
+        self.page.paste(strokes, (0, 0), mask)
 
-    def brush(points: Sequence[Point], weight: float) -> None:
+    def brush(self, points: Sequence[Point], weight: float) -> None:
         """A contour that swells in the middle and ends in a point."""
         dense: list[Point] = []
-        for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+        for (x1, y1), (x2, y2) in pairwise(points):
             steps = max(2, int(np.hypot(x2 - x1, y2 - y1) / 2))
             dense += [(x1 + (x2 - x1) * s / steps, y1 + (y2 - y1) * s / steps) for s in range(steps)]
-        wobble = np.cumsum(random.normal(0, 0.1, len(dense)))
+        wobble = np.cumsum(self.random.normal(0, 0.1, len(dense)))
         for place, (x, y) in enumerate(dense):
             share = place / max(1, len(dense) - 1)
             radius = LARGER * weight * (0.3 + 0.7 * np.sin(np.pi * min(1, share * 0.9 + 0.08))) / 2
             cx, cy = x * LARGER, (y + wobble[place] * 0.3) * LARGER
-            draw.ellipse([cx - radius, cy - radius, cx + radius, cy + radius], fill=INK)
+            self.draw.ellipse([cx - radius, cy - radius, cx + radius, cy + radius], fill=INK)
 
-    # sky: a black night with a white beam, feathered where they meet
-    draw.polygon(at([(0, 0), (896, 0), (896, 470), (0, 470)]), fill=INK)
+
+def at(points: Sequence[Point]) -> list[Point]:
+    """Points of the plate on the larger drawing."""
+    return [(x * LARGER, y * LARGER) for x, y in points]
+
+
+def ink() -> Image.Image:
+    """A lighthouse in black ink on white paper: spotted blacks, contours, hatching in one direction."""
+    s = Sheet(seed=5)
+    _sky(s)
+    _tower(s)
+    _rock(s)
+    _sea(s)
+    s.drops(90, (70, 960, 850, 1110), (1, 4.5))
+    return s.page.reduce(LARGER).convert("RGB")
+
+
+def _sky(s: Sheet) -> None:
+    """A black night with white beams, feathered towards the horizon."""
+    s.black([(0, 0), (896, 0), (896, 470), (0, 470)])
     for row in range(64):
-        y = 330 + row * 4.2
-        x = 0.0
+        y, x = 330 + row * 4.2, 0.0
         while x < 896:
-            length = random.uniform(30, 180) * (1 - row / 80)
-            draw.line(
-                at([(x, y), (x + length, y - 2)]),
-                fill=PAPER if row > 14 else 235,
-                width=max(1, int(row / 7) + 1),
-            )
-            x += length + random.uniform(10, 130) * (1.1 - row / 64)
-    beam: list[Point] = [(470, 214), (896, 60), (896, 330), (470, 246)]
-    draw.polygon(at(beam), fill=PAPER)
-    draw.polygon(at([(418, 214), (0, 110), (0, 300), (418, 246)]), fill=PAPER)
-    for number in range(22):
-        y = 72 + number * 12
-        draw.line(
-            at([(896, y), (896 - random.uniform(60, 230), 214 + (y - 190) * 0.55)]), fill=INK, width=LARGER
-        )
-    for _ in range(150):
-        x, y, r = random.uniform(0, 896), random.uniform(0, 300), random.uniform(0.6, 2)
-        draw.ellipse([(x - r) * LARGER, (y - r) * LARGER, (x + r) * LARGER, (y + r) * LARGER], fill=PAPER)
-    # the tower
-    tower: list[Point] = [(404, 290), (484, 290), (520, 806), (364, 806)]
-    draw.polygon(at(tower), fill=PAPER)
-    draw.polygon(at([(452, 290), (484, 290), (520, 806), (462, 806)]), fill=INK)
-    hatch([(424, 290), (456, 290), (466, 806), (420, 806)], gap=7, slant=0.06, weight=2.4)
+            length = s.random.uniform(30, 180) * (1 - row / 80)
+            s.stroke([(x, y), (x + length, y - 2)], row // 7 + 1, PAPER)
+            x += length + s.random.uniform(10, 130) * (1.1 - row / 64)
+    s.white([(470, 214), (896, 60), (896, 330), (470, 246)])
+    s.white([(418, 214), (0, 110), (0, 300), (418, 246)])
+    for y in range(72, 336, 12):
+        s.stroke([(896, y), (896 - s.random.uniform(60, 230), 214 + (y - 190) * 0.55)], LARGER)
+    s.drops(150, (0, 0, 896, 300), (0.6, 2))
+
+
+def _tower(s: Sheet) -> None:
+    s.white([(404, 290), (484, 290), (520, 806), (364, 806)])
+    s.black([(452, 290), (484, 290), (520, 806), (462, 806)])
+    s.hatch([(424, 290), (456, 290), (466, 806), (420, 806)], gap=7, slant=0.06, weight=2.4)
     for top in (360, 520, 680):
         wide = (top - 290) * 0.075
-        draw.polygon(
-            at([(404 - wide, top), (484 + wide, top + 6), (488 + wide, top + 70), (400 - wide, top + 64)]),
-            fill=INK,
-        )
+        s.black([(404 - wide, top), (484 + wide, top + 6), (488 + wide, top + 70), (400 - wide, top + 64)])
         for line in range(5):
             x = 412 - wide + line * 8
-            draw.line(at([(x, top + 10 + line * 4), (x, top + 58 - line * 5)]), fill=PAPER, width=LARGER * 2)
-    draw.polygon(at([(392, 276), (496, 276), (502, 296), (386, 296)]), fill=INK)
-    draw.rectangle([*at([(416, 206)])[0], *at([(472, 276)])[0]], fill=PAPER)
+            s.stroke([(x, top + 10 + line * 4), (x, top + 58 - line * 5)], LARGER * 2, PAPER)
+    s.black([(392, 276), (496, 276), (502, 296), (386, 296)])
+    s.white([(416, 206), (472, 206), (472, 276), (416, 276)])
     for x in (416, 434, 453, 472):
-        brush([(x, 204), (x, 278)], 4)
-    draw.polygon(at([(406, 208), (482, 208), (444, 160)]), fill=INK)
-    brush([(444, 168), (444, 132)], 4)
-    brush([(384, 268), (504, 268)], 3)
+        s.brush([(x, 204), (x, 278)], 4)
+    s.black([(406, 208), (482, 208), (444, 160)])
+    s.brush([(444, 168), (444, 132)], 4)
+    s.brush([(384, 268), (504, 268)], 3)
     for x in range(388, 504, 12):
-        brush([(x, 254), (x, 276)], 2)
-    brush([(404, 290), (364, 806)], 7)
-    brush([(484, 290), (520, 806)], 6)
-    # rock, in planes
-    rock: list[Point] = [
-        (120, 1000),
-        (190, 900),
-        (286, 850),
-        (352, 792),
-        (536, 790),
-        (620, 850),
-        (716, 880),
-        (800, 990),
+        s.brush([(x, 254), (x, 276)], 2)
+    s.brush([(404, 290), (364, 806)], 7)
+    s.brush([(484, 290), (520, 806)], 6)
+
+
+def _rock(s: Sheet) -> None:
+    crest: list[Point] = [
+        (120, 1000), (190, 900), (286, 850), (352, 792), (536, 790), (620, 850), (716, 880), (800, 990),
         (840, 1120),
-        (60, 1120),
-    ]
-    draw.polygon(at(rock), fill=PAPER)
-    for plane in (
-        [
-            (440, 800),
-            (536, 790),
-            (620, 850),
-            (716, 880),
-            (800, 990),
-            (840, 1120),
-            (560, 1120),
-            (600, 960),
-            (500, 900),
-        ],
-        [(286, 850), (352, 800), (380, 900), (330, 1010), (240, 1060), (260, 940)],
-        [(120, 1000), (176, 930), (190, 1050), (130, 1120), (60, 1120)],
-    ):
-        draw.polygon(at(plane), fill=INK)
-    hatch(
-        [(352, 800), (440, 800), (500, 900), (420, 1040), (330, 1010), (380, 900)],
-        gap=9,
-        slant=-0.3,
-        weight=3.2,
-    )
-    hatch([(190, 910), (286, 852), (262, 940), (230, 1050), (190, 1040)], gap=8, slant=-0.3, weight=2.6)
-    hatch([(420, 1040), (500, 900), (600, 960), (560, 1120), (380, 1120)], gap=10, slant=-0.25, weight=3.6)
+    ]  # fmt: skip
+    s.white([*crest, (60, 1120)])
+    s.black([(440, 800), *crest[4:], (560, 1120), (600, 960), (500, 900)])
+    s.black([(286, 850), (352, 800), (380, 900), (330, 1010), (240, 1060), (260, 940)])
+    s.black([(120, 1000), (176, 930), (190, 1050), (130, 1120), (60, 1120)])
+    middle: list[Point] = [(352, 800), (440, 800), (500, 900), (420, 1040), (330, 1010), (380, 900)]
+    s.hatch(middle, gap=9, slant=-0.3, weight=3.2)
+    s.hatch([(190, 910), (286, 852), (262, 940), (230, 1050), (190, 1040)], gap=8, slant=-0.3, weight=2.6)
+    s.hatch([(420, 1040), (500, 900), (600, 960), (560, 1120), (380, 1120)], gap=10, slant=-0.25, weight=3.6)
     for x, y in ((640, 900), (700, 960), (760, 1040), (610, 1010)):
-        brush([(x, y), (x - 26, y + 60), (x - 20, y + 110)], 4)
-        draw.line(at([(x + 8, y + 6), (x - 14, y + 66)]), fill=PAPER, width=3 * LARGER)
-    brush(
-        [
-            (120, 1000),
-            (190, 900),
-            (286, 850),
-            (352, 792),
-            (536, 790),
-            (620, 850),
-            (716, 880),
-            (800, 990),
-            (840, 1120),
-        ],
-        8,
-    )
-    # sea
+        s.stroke([(x + 8, y + 6), (x - 14, y + 66)], 3 * LARGER, PAPER)
+    s.brush(crest, 8)
+
+
+def _sea(s: Sheet) -> None:
     for row in range(34):
         y = 640 + row * row * 0.42
-        if y > 1118:
-            break
-        x = random.uniform(-60, 0)
+        x = s.random.uniform(-60, 0)
         while x < 896:
-            length = random.uniform(24, 110) * (0.6 + row / 26)
-            inside = 128 - (y - 1000) * 0.4 < x + length / 2 < 808 and y > 850
-            tower_there = 350 < x + length / 2 < 540 and y > 300
-            if not inside and not tower_there:
-                crest = [(x, y), (x + length * 0.4, y - 3 - row * 0.2), (x + length, y + 1)]
-                brush(crest, 1.5 + row * 0.24)
-            x += length + random.uniform(8, 60)
-    for _ in range(90):
-        x, y, r = random.uniform(70, 850), random.uniform(960, 1110), random.uniform(1, 4.5)
-        draw.ellipse([(x - r) * LARGER, (y - r) * LARGER, (x + r) * LARGER, (y + r) * LARGER], fill=PAPER)
-    return page.reduce(LARGER).convert("RGB")
+            length = s.random.uniform(24, 110) * (0.6 + row / 26)
+            middle = x + length / 2
+            rock = y > 850 and 128 - (y - 1000) * 0.4 < middle < 808
+            if not rock and not 350 < middle < 540:
+                s.brush(
+                    [(x, y), (x + length * 0.4, y - 3 - row * 0.2), (x + length, y + 1)], 1.5 + row * 0.24
+                )
+            x += length + s.random.uniform(8, 60)
 
 
 def poster() -> Image.Image:
     """A sailing boat as a travel poster: few flat warm colours with hard edges and no outline."""
     c = Canvas(*SIZE, seed=7)
-    flat = {"grain": 0.0}
-    c.box(0, 0, 896, 1120, (246, 196, 112), **flat)
+    c.box(0, 0, 896, 1120, (246, 196, 112), grain=0)
     c.oval(620, 360, 330, 330, (250, 216, 140), grain=0)
     c.oval(620, 360, 236, 236, (252, 234, 180), grain=0)
     c.oval(620, 360, 146, 146, (232, 92, 54), grain=0)
@@ -199,7 +181,7 @@ def poster() -> Image.Image:
         (452, 460, 960),
         (486, 560, 1000),
     ):
-        c.box(left, y, right, y + 16, (253, 240, 206), **flat)
+        c.box(left, y, right, y + 16, (253, 240, 206), grain=0)
         c.oval(left, y + 8, 26, 8, (253, 240, 206), grain=0)
         c.oval(right, y + 8, 26, 8, (253, 240, 206), grain=0)
     c.poly(
@@ -212,7 +194,7 @@ def poster() -> Image.Image:
         (134, 54, 62),
         grain=0,
     )
-    c.box(0, 660, 896, 1120, (38, 96, 104), **flat)
+    c.box(0, 660, 896, 1120, (38, 96, 104), grain=0)
     for number, y in enumerate(range(690, 1120, 34)):
         step = 44 + number * 9
         for x in range(-60 + number % 2 * step, 960, 2 * step):
@@ -231,7 +213,7 @@ def poster() -> Image.Image:
     c.poly([(180, 812), (600, 812), (540, 906), (250, 906)], (112, 36, 48), grain=0)
     c.poly([(180, 812), (600, 812), (588, 832), (190, 832)], (253, 240, 206), grain=0)
     c.poly([(250, 906), (540, 906), (520, 930), (280, 930)], (20, 50, 66), grain=0)
-    c.box(372, 250, 384, 814, (74, 36, 42), **flat)
+    c.box(372, 250, 384, 814, (74, 36, 42), grain=0)
     c.poly([(396, 268), (396, 780), (640, 780), (560, 560)], (250, 226, 170), grain=0)
     c.poly([(396, 268), (396, 780), (470, 780), (450, 540)], (232, 180, 110), grain=0)
     c.poly([(360, 320), (360, 780), (190, 780), (270, 580)], (222, 78, 52), grain=0)
@@ -240,14 +222,24 @@ def poster() -> Image.Image:
     for x, tone in ((300, (38, 96, 104)), (470, (250, 216, 140))):
         c.oval(x, 764, 14, 15, (222, 160, 110), grain=0)
         c.poly([(x - 24, 814), (x - 18, 780), (x + 18, 780), (x + 24, 814)], tone, grain=0)
-    for x, y, s in ((130, 380, 1.0), (210, 340, 0.7), (80, 330, 0.6)):
+    for x, y, size in ((130, 380, 1.0), (210, 340, 0.7), (80, 330, 0.6)):
         c.poly(
-            [(x - 46 * s, y - 16 * s), (x - 18 * s, y - 18 * s), (x, y), (x - 20 * s, y - 8 * s)],
+            [
+                (x - 46 * size, y - 16 * size),
+                (x - 18 * size, y - 18 * size),
+                (x, y),
+                (x - 20 * size, y - 8 * size),
+            ],
             (74, 36, 42),
             grain=0,
         )
         c.poly(
-            [(x + 46 * s, y - 16 * s), (x + 18 * s, y - 18 * s), (x, y), (x + 20 * s, y - 8 * s)],
+            [
+                (x + 46 * size, y - 16 * size),
+                (x + 18 * size, y - 18 * size),
+                (x, y),
+                (x + 20 * size, y - 8 * size),
+            ],
             (74, 36, 42),
             grain=0,
         )
@@ -279,20 +271,17 @@ def wash() -> Image.Image:
     )
     for x, y, s in ((150, 800, 1.5), (250, 770, 1.05), (60, 780, 1.2), (770, 800, 1.35), (850, 770, 1.0)):
         for tier in range(6):
-            wide, top = (18 + 15 * tier) * s, y - (250 - 40 * tier) * s
-            _bleed(c, [(x, top), (x + wide, top + 66 * s), (x - wide, top + 66 * s)], (38, 76, 92), 0.42)
+            wide, tip = (18 + 15 * tier) * s, y - (250 - 40 * tier) * s
+            _bleed(c, [(x, tip), (x + wide, tip + 66 * s), (x - wide, tip + 66 * s)], (38, 76, 92), 0.42)
         c.line([(x, y - 40 * s), (x, y + 14 * s)], 6 * s, (44, 62, 74), opacity=0.7, soft=1)
     _bleed(c, [(410, 884), (560, 884), (530, 912), (436, 912)], (54, 66, 92), 0.8)
     c.line([(480, 884), (486, 776)], 4, (54, 66, 86), opacity=0.8, soft=1)
     _bleed(c, [(490, 782), (548, 868), (488, 872)], (214, 206, 214), 0.9)
     _bleed(c, [(440, 918), (530, 918), (506, 1010), (462, 1010)], (70, 96, 120), 0.35)
     for _ in range(26):
-        x, y, r = (
-            float(c.random.uniform(0, 896)),
-            float(c.random.uniform(0, 1120)),
-            float(c.random.uniform(3, 26)),
-        )
-        c.oval(x, y, r, r * 0.8, (96, 138, 172), grain=0, opacity=0.12, soft=2)
+        left, top = float(c.random.uniform(0, 896)), float(c.random.uniform(0, 1120))
+        radius = float(c.random.uniform(3, 26))
+        c.oval(left, top, radius, radius * 0.8, (96, 138, 172), grain=0, opacity=0.12, soft=2)
     return _on_paper(c)
 
 
@@ -317,10 +306,8 @@ def _on_paper(c: Canvas) -> Image.Image:
     pixels: NDArray[np.float32] = c.pixels
     blooms = c.noise(7, octaves=5)
     pixels = pixels + ((blooms - 0.5) * 34)[..., None] * np.array([1.0, 0.9, 0.7], np.float32)
-    tooth = np.asarray(
-        Image.fromarray((c.random.random((c.height, c.width)) * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.1)),
-        np.float32,
-    )  # fmt: skip
+    dots = Image.fromarray((c.random.random((c.height, c.width)) * 255).astype(np.uint8))
+    tooth = np.asarray(dots.filter(ImageFilter.GaussianBlur(1.1)), np.float32)
     pixels += ((tooth - 127) * 0.42)[..., None]
     ragged = c.noise(18, octaves=3) * 16
     rows, columns = np.mgrid[0 : c.height, 0 : c.width].astype(np.float32)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from PIL import Image
 
 from kroma_site.demo.canvas import Canvas, Colour, Point
+from kroma_site.demo.captain import portrait
+from kroma_site.demo.figures import cobbles, crane, crate, crowd, darker, figure, houses, stall, tree
 
 WIDE = (1152, 768)
 TALL = (832, 1040)
@@ -57,9 +58,9 @@ def quay() -> Image.Image:
         c.line([(x, slope + 24), (x + (x - 560) * 0.28, 768)], 2.4, (66, 60, 62), opacity=0.6)
     for row in (0.28, 0.6):
         c.line([(0, 584 + 184 * row), (1152, 664 + 104 * row)], 2.4, (66, 60, 62), opacity=0.6)
-    _crane(c, 1010, 640)
+    crane(c, 1010, 640)
     for x, y, size in ((120, 640, 92), (206, 664, 74), (150, 570, 70)):
-        _crate(c, x, y, size)
+        crate(c, x, y, size)
     for x, y in ((470, 604), (690, 622)):
         c.poly(
             [(x - 70, y + 40), (x + 14, y + 34), (x + 16, y + 44), (x - 60, y + 52)],
@@ -76,8 +77,8 @@ def quay() -> Image.Image:
         c.oval(x, y, 19, 9, (104, 94, 90), (46, 42, 48))
     c.line([(470, 606), (430, 560), (380, 500)], 4, (196, 172, 124))
     c.line([(690, 624), (760, 570), (850, 512)], 4, (196, 172, 124))
-    _figure(c, 330, 690, 128, coat=(48, 62, 84), light_left=False)
-    _figure(c, 378, 684, 120, coat=(120, 58, 44), light_left=False)
+    figure(c, 330, 690, 128, coat=(48, 62, 84), light_left=False)
+    figure(c, 378, 684, 120, coat=(120, 58, 44), light_left=False)
     return c.finished()
 
 
@@ -92,12 +93,12 @@ def alley() -> Image.Image:
     c.box(418, 214, 446, 300, (74, 66, 92))
     c.poly([(414, 216), (432, 150), (450, 216)], (46, 42, 64))
     c.oval(432, 250, 8, 8, (250, 216, 140))
-    _houses(c, eye, left=True)
-    _houses(c, eye, left=False)
+    houses(c, eye, left=True)
+    houses(c, eye, left=False)
     c.poly(
         [(330, 560), (530, 560), (832, 900), (832, 1040), (0, 1040), (0, 900)], (104, 92, 104), (40, 40, 60)
     )
-    _cobbles(c, eye)
+    cobbles(c, eye)
     for x, y, size in ((222, 330, 1.5), (640, 410, 1.0), (332, 470, 0.55)):
         arm = 42 * size if x < eye[0] else -42 * size
         c.line([(x - arm, y - 14 * size), (x, y - 14 * size)], 5 * size, (26, 24, 34))
@@ -128,7 +129,7 @@ def alley() -> Image.Image:
             soft=30,
         )
     c.poly([(404, 900), (456, 900), (520, 1030), (350, 1030)], (10, 10, 22), opacity=0.55, soft=10)
-    _figure(c, 430, 905, 300, coat=(28, 30, 46), light_left=True, hat=True, away=True)
+    figure(c, 430, 905, 300, coat=(28, 30, 46), light_left=True, hat=True, away=True)
     c.oval(396, 905, 60, 10, (16, 16, 28), opacity=0.5, soft=5)
     return c.finished(vignette=0.3)
 
@@ -167,7 +168,12 @@ def room() -> Image.Image:
     c.light([(470, 126), (778, 126), (520, 768), (40, 768)], (255, 226, 160), 0.2, soft=26)
     c.light([(250, 590), (500, 580), (390, 720), (80, 740)], (255, 222, 150), 0.5, soft=8)
     c.line([(368, 584), (232, 734)], 8, (96, 66, 50), opacity=0.7)
-    # shelves with books
+    _bookcase(c)
+    _table(c)
+    return c.finished(vignette=0.26)
+
+
+def _bookcase(c: Canvas) -> None:
     c.box(892, 120, 1120, 540, (72, 50, 42), (54, 38, 36))
     for row, top in enumerate((140, 244, 348, 450)):
         c.box(906, top, 1106, top + 82, (38, 28, 32), (52, 38, 36))
@@ -177,7 +183,7 @@ def room() -> Image.Image:
             height = float(c.random.uniform(48, 74))
             hue = ((136, 52, 44), (54, 84, 92), (176, 142, 84), (70, 66, 92), (96, 108, 70), (200, 184, 150))
             book = hue[int(c.random.integers(len(hue)))]
-            c.box(x, top + 82 - height, x + width, top + 82, book, _darker(book, 0.6), along="right")
+            c.box(x, top + 82 - height, x + width, top + 82, book, darker(book, 0.6), along="right")
             c.line(
                 [(x + 2, top + 92 - height), (x + width - 2, top + 92 - height)],
                 2,
@@ -186,7 +192,10 @@ def room() -> Image.Image:
             )
             x += width + (14 if c.random.random() < 0.1 + 0.02 * row else 1.5)
         c.box(900, top + 82, 1112, top + 90, (110, 80, 60))
-    # table, chart, lamp, globe
+
+
+def _table(c: Canvas) -> None:
+    """A table with a chart, a lamp, a globe, and a chair before it."""
     c.poly([(390, 640), (1010, 640), (1060, 740), (330, 740)], (20, 14, 16), opacity=0.5, soft=12)
     for x in (380, 960):
         c.poly(
@@ -213,7 +222,6 @@ def room() -> Image.Image:
     c.glow(408, 486, 110, (255, 206, 130), 0.5)
     c.poly([(640, 700), (800, 690), (812, 722), (640, 736)], (70, 40, 36), (46, 28, 30))
     c.poly([(652, 606), (792, 600), (796, 690), (646, 700)], (110, 70, 50), (72, 44, 38))
-    return c.finished(vignette=0.26)
 
 
 def hill() -> Image.Image:
@@ -294,12 +302,12 @@ def hill() -> Image.Image:
         c.box(x, 326, x + 18, 356, (255, 214, 120), (248, 180, 92))
         c.glow(x + 9, 342, 26, (255, 190, 100), 0.5)
     for x, y, size in ((700, 470, 1.0), (1080, 440, 1.25), (610, 540, 0.8)):
-        _tree(c, x, y, size)
+        tree(c, x, y, size)
     for _ in range(420):
-        x, y = float(c.random.uniform(0, 1152)), float(c.random.uniform(640, 780))
+        left, foot = float(c.random.uniform(0, 1152)), float(c.random.uniform(640, 780))
         tint = int(c.random.integers(-22, 30))
         c.line(
-            [(x, y), (x + float(c.random.uniform(-8, 8)), y - float(c.random.uniform(10, 34)))],
+            [(left, foot), (left + float(c.random.uniform(-8, 8)), foot - float(c.random.uniform(10, 34)))],
             2,
             (70 + tint, 84 + tint, 52 + tint // 2),
         )
@@ -309,172 +317,6 @@ def hill() -> Image.Image:
         c.line([(x, top - 34), (x + 44, top - 58)], 3.4, (86, 66, 58))
         c.line([(x, top - 18), (x + 44, top - 42)], 3.4, (86, 66, 58))
     return c.finished()
-
-
-def portrait() -> Image.Image:
-    """The captain, in a side light from the left."""
-    c = Canvas(*TALL, seed=53)
-    c.backdrop([(0, (72, 92, 104)), (1, (132, 128, 116))])
-    c.clouds((150, 156, 150), bottom=1400, amount=0.5)
-    c.glow(170, 330, 520, (240, 216, 170), 0.45)
-    # coat and shoulders
-    c.poly(
-        [(60, 1040), (92, 860), (190, 770), (330, 716), (510, 716), (650, 768), (742, 850), (784, 1040)],
-        (58, 76, 108),
-        (18, 26, 44),
-        along="right",
-    )
-    c.poly(
-        [(344, 700), (500, 700), (470, 920), (420, 1040), (380, 930)],
-        (226, 218, 204),
-        (150, 146, 150),
-        along="right",
-    )
-    c.poly(
-        [(330, 716), (420, 900), (372, 1040), (240, 1040), (262, 780)],
-        (74, 94, 128),
-        (44, 58, 86),
-        along="right",
-    )
-    c.poly(
-        [(510, 716), (432, 900), (470, 1040), (610, 1040), (590, 790)],
-        (36, 46, 72),
-        (20, 26, 44),
-        along="right",
-    )
-    c.poly(
-        [(398, 760), (448, 760), (462, 800), (436, 960), (410, 960), (386, 800)],
-        (134, 40, 40),
-        (76, 22, 30),
-        along="right",
-    )
-    for y in (880, 950, 1016):
-        c.oval(318, y, 13, 13, (232, 196, 112), (140, 98, 52))
-        c.oval(540, y, 12, 12, (150, 112, 66), (84, 60, 44))
-    # neck, head
-    c.poly(
-        [(356, 600), (496, 600), (506, 730), (424, 790), (340, 726)],
-        (198, 142, 112),
-        (104, 62, 58),
-        along="right",
-    )
-    c.poly([(350, 640), (500, 640), (500, 690), (424, 712), (356, 690)], (60, 34, 38), opacity=0.45, soft=10)
-    c.oval(556, 470, 24, 46, (138, 86, 74), (96, 56, 56))
-    c.oval(296, 470, 22, 44, (214, 156, 124), (176, 118, 96))
-    face: list[Point] = [
-        (298, 360),
-        (304, 300),
-        (350, 262),
-        (424, 250),
-        (500, 262),
-        (546, 302),
-        (554, 370),
-        (548, 480),
-        (522, 566),
-        (476, 628),
-        (424, 646),
-        (374, 630),
-        (328, 570),
-        (302, 482),
-    ]
-    c.poly(face, (240, 190, 154), (120, 72, 66), along="right")
-    c.poly(
-        [(470, 300), (554, 360), (548, 480), (522, 566), (476, 628), (440, 640), (486, 540), (500, 440)],
-        (70, 36, 44),
-        opacity=0.36,
-        soft=16,
-    )
-    c.poly(
-        [(318, 400), (372, 420), (378, 500), (336, 520), (312, 470)], (255, 206, 170), opacity=0.4, soft=16
-    )
-    c.oval(360, 520, 34, 24, (226, 124, 100), opacity=0.28, soft=14)
-    # eyes and brows
-    for x, dim in ((364, 0), (486, 34)):
-        c.oval(x, 428, 40, 24, (112, 70, 62), opacity=0.35, soft=8)
-        c.oval(x, 432, 30, 13, (240 - dim, 234 - dim, 222 - dim), grain=2)
-        c.oval(x + 2, 431, 12, 12, (64, 92, 102), (34, 50, 60), grain=2)
-        c.oval(x + 2, 431, 5.5, 5.5, (12, 12, 18), grain=0)
-        c.oval(x - 3, 426, 3, 3, (252, 252, 246), grain=0)
-        c.line([(x - 32, 430), (x - 14, 419), (x + 14, 418), (x + 32, 430)], 5, (58, 34, 34))
-        c.line([(x - 24, 446), (x, 451), (x + 26, 444)], 2.4, (120, 70, 62), opacity=0.8)
-    c.poly([(322, 396), (350, 378), (402, 388), (402, 402), (350, 394)], (110, 92, 84), (84, 66, 62))
-    c.poly([(452, 388), (504, 378), (532, 398), (504, 394), (452, 402)], (76, 60, 60), (58, 44, 48))
-    # nose, mouth, beard
-    c.poly([(426, 400), (440, 400), (466, 514), (440, 526), (420, 522)], (112, 60, 56), opacity=0.42, soft=6)
-    c.poly([(404, 410), (424, 404), (430, 506), (410, 512)], (255, 214, 180), opacity=0.4, soft=8)
-    c.oval(404, 516, 16, 11, (206, 142, 114), grain=4, soft=2)
-    c.oval(446, 518, 16, 11, (150, 92, 80), grain=4, soft=2)
-    c.oval(428, 508, 20, 17, (222, 160, 130), (170, 108, 92), along="right", soft=2)
-    beard: list[Point] = [
-        (304, 470),
-        (330, 520),
-        (368, 548),
-        (424, 540),
-        (482, 548),
-        (520, 522),
-        (548, 474),
-        (546, 560),
-        (528, 640),
-        (482, 706),
-        (426, 734),
-        (370, 708),
-        (324, 640),
-        (304, 556),
-    ]
-    c.poly(beard, (206, 194, 178), (88, 78, 80), along="right", soft=1.5)
-    c.poly(
-        [(374, 566), (424, 556), (478, 566), (460, 586), (424, 592), (392, 586)],
-        (128, 58, 54),
-        (84, 36, 40),
-        along="right",
-    )
-    c.line([(376, 568), (424, 574), (476, 568)], 3.4, (62, 26, 32))
-    for _ in range(520):
-        x = float(c.random.uniform(308, 544))
-        y = float(c.random.uniform(520, 700))
-        if abs(x - 426) > 122 - max(0.0, y - 600) * 0.72 or (365 < x < 487 and y < 596):
-            continue
-        lean = (x - 426) * 0.12
-        bright = 226 - 0.42 * (x - 304) + float(c.random.uniform(-36, 20))
-        tone = int(max(50, min(245, bright)))
-        c.line(
-            [(x, y), (x + lean, y + float(c.random.uniform(14, 34)))],
-            2,
-            (tone, max(0, tone - 8), max(0, tone - 18)),
-            opacity=0.8,
-        )
-    c.poly(
-        [(330, 540), (372, 516), (424, 536), (478, 516), (520, 542), (476, 560), (424, 552), (374, 562)],
-        (222, 212, 196),
-        (104, 92, 92),
-        along="right",
-        soft=1,
-    )
-    # hair and cap
-    c.poly([(292, 400), (300, 300), (326, 330), (318, 400), (312, 470)], (176, 166, 154), (138, 128, 120))
-    c.poly([(560, 400), (552, 300), (528, 330), (536, 400), (544, 470)], (84, 76, 80), (66, 58, 64))
-    c.poly(
-        [(250, 250), (300, 150), (424, 110), (560, 150), (606, 250), (560, 300), (424, 270), (294, 300)],
-        (64, 84, 120),
-        (18, 24, 42),
-        along="right",
-    )
-    c.poly(
-        [(286, 302), (424, 270), (568, 302), (566, 352), (424, 322), (290, 352)],
-        (34, 42, 62),
-        (12, 14, 26),
-        along="right",
-    )
-    c.poly([(288, 352), (424, 320), (568, 352), (520, 388), (424, 366), (330, 386)], (46, 46, 56), (8, 8, 14))
-    c.line([(330, 366), (424, 344), (516, 364)], 3.4, (150, 150, 156), opacity=0.6)
-    c.poly([(404, 252), (424, 226), (446, 252), (424, 286)], (236, 200, 116), (158, 112, 58))
-    c.poly(
-        [(300, 356), (424, 330), (556, 358), (548, 402), (424, 384), (304, 402)],
-        (40, 22, 30),
-        opacity=0.4,
-        soft=8,
-    )
-    return c.finished(vignette=0.28)
 
 
 def market() -> Image.Image:
@@ -487,10 +329,10 @@ def market() -> Image.Image:
         width, height = float(c.random.uniform(110, 170)), float(c.random.uniform(170, 262))
         wall = ((206, 160, 116), (190, 190, 172), (178, 122, 98), (220, 196, 150))[number % 4]
         top = 360 - height
-        c.box(x, top, x + width, 400, wall, _darker(wall, 0.72), along="right")
+        c.box(x, top, x + width, 400, wall, darker(wall, 0.72), along="right")
         roof = (134, 66, 54) if number % 2 else (92, 84, 96)
         c.poly(
-            [(x - 8, top + 4), (x + width / 2, top - 62), (x + width + 8, top + 4)], roof, _darker(roof, 0.7)
+            [(x - 8, top + 4), (x + width / 2, top - 62), (x + width + 8, top + 4)], roof, darker(roof, 0.7)
         )
         for row in range(int(height // 62)):
             for column in range(3):
@@ -508,16 +350,16 @@ def market() -> Image.Image:
         c.line([(0, y), (1152, y)], 1.4 + row * 0.12, (132, 110, 92), opacity=0.5)
     for place in range(-14, 15):
         c.line([(576 + place * 34, 400), (576 + place * 150, 768)], 1.6, (132, 110, 92), opacity=0.4)
-    _crowd(c, 446, 40, 84)
+    crowd(c, 446, 40, 84)
     stalls: list[tuple[float, float, float, Colour]] = [
         (40, 470, 260, (188, 56, 46)),
         (850, 476, 270, (48, 104, 112)),
         (420, 440, 190, (214, 160, 62)),
     ]
     for left, y, width, colour in stalls:
-        _stall(c, left, y, width, colour)
-    _crowd(c, 590, 16, 168)
-    _crowd(c, 742, 9, 262)
+        stall(c, left, y, width, colour)
+    crowd(c, 590, 16, 168)
+    crowd(c, 742, 9, 262)
     return c.finished()
 
 
@@ -529,359 +371,3 @@ SCENES: tuple[tuple[str, Callable[[], Image.Image]], ...] = (
     ("The captain.png", portrait),
     ("Market day.png", market),
 )
-
-
-def _darker(colour: Colour, share: float) -> Colour:
-    red, green, blue = (int(channel * share) for channel in colour)
-    return red, green, min(255, blue + 8)
-
-
-def _crane(c: Canvas, x: float, y: float) -> None:
-    dark: Colour = (44, 46, 54)
-    c.poly(
-        [(x - 130, y + 60), (x + 40, y + 30), (x + 60, y + 50), (x - 100, y + 86)],
-        (26, 26, 34),
-        opacity=0.5,
-        soft=8,
-    )
-    for foot in (-62, 46):
-        c.poly(
-            [
-                (x + foot, y + 40),
-                (x + foot + 20, y + 40),
-                (x + foot * 0.35 + 14, 300),
-                (x + foot * 0.35, 300),
-            ],
-            (86, 80, 80),
-            (44, 42, 50),
-        )
-    for step in range(6):
-        top = y + 20 - step * 56
-        c.line([(x - 54 + step * 6, top), (x + 50 - step * 4, top - 46)], 5, dark)
-        c.line([(x + 56 - step * 4, top), (x - 46 + step * 6, top - 46)], 5, dark)
-    c.poly(
-        [(x - 44, 312), (x + 54, 312), (x + 54, 236), (x - 20, 236)],
-        (178, 128, 54),
-        (120, 76, 44),
-        along="right",
-    )
-    c.box(x - 12, 250, x + 18, 280, (120, 146, 156), (60, 78, 92))
-    tip = (x - 360, 96.0)
-    c.line([(x - 20, 262), tip], 9, (70, 66, 70))
-    c.line([(x, 236), (tip[0] + 8, tip[1] - 4)], 5, (70, 66, 70))
-    for step in range(1, 11):
-        share = step / 11
-        c.line(
-            [(x - 20 - 340 * share, 262 - 166 * share), (x - 350 * share, 236 - 142 * share)],
-            3.4,
-            (70, 66, 70),
-        )
-    c.line([tip, (tip[0], 250)], 2.4, (40, 40, 46))
-    c.poly([(tip[0] - 34, 286), (tip[0] + 34, 286), (tip[0], 250)], (60, 56, 60))
-    _crate(c, tip[0] - 34, 286, 68)
-
-
-def _crate(c: Canvas, x: float, y: float, size: float) -> None:
-    side = size * 0.3
-    c.poly(
-        [
-            (x - size * 0.5, y + size + 12),
-            (x + size, y + size),
-            (x + size + side, y + size * 0.8),
-            (x, y + size * 0.86),
-        ],
-        (24, 22, 28),
-        opacity=0.45,
-        soft=6,
-    )
-    c.box(x, y, x + size, y + size, (186, 140, 88), (140, 98, 62))
-    c.poly(
-        [
-            (x + size, y),
-            (x + size + side, y - side * 0.6),
-            (x + size + side, y + size - side * 0.6),
-            (x + size, y + size),
-        ],
-        (112, 76, 54),
-        (78, 52, 42),
-    )
-    c.poly(
-        [(x, y), (x + side, y - side * 0.6), (x + size + side, y - side * 0.6), (x + size, y)],
-        (214, 172, 114),
-    )
-    for share in (0.06, 0.94):
-        c.line([(x, y + size * share), (x + size, y + size * share)], size * 0.09, (112, 76, 50))
-        c.line([(x + size * share, y), (x + size * share, y + size)], size * 0.09, (112, 76, 50))
-    c.line([(x + size * 0.1, y + size * 0.9), (x + size * 0.9, y + size * 0.1)], size * 0.09, (122, 84, 54))
-
-
-def _figure(
-    c: Canvas, x: float, y: float, height: float, *, coat: Colour, light_left: bool, hat: bool = False, skirt: bool = False,
-    away: bool = False,
-) -> None:  # fmt: skip
-    """A standing person whose feet are at (x, y)."""
-    u = height / 100
-    bright, dark = coat, _darker(coat, 0.5)
-    first, second = (bright, dark) if light_left else (dark, bright)
-    skin: Colour = (226, 172, 138)
-    if skirt:
-        c.poly(
-            [
-                (x - 9 * u, y - 52 * u),
-                (x + 9 * u, y - 52 * u),
-                (x + 19 * u, y - 3 * u),
-                (x - 19 * u, y - 3 * u),
-            ],
-            first,
-            second,
-            along="right",
-        )
-    else:
-        for side in (-1, 1):
-            c.poly(
-                [
-                    (x + side * 1 * u, y - 46 * u),
-                    (x + side * 10 * u, y - 46 * u),
-                    (x + side * 9 * u, y),
-                    (x + side * 2 * u, y),
-                ],
-                _darker(coat, 0.62),
-                _darker(coat, 0.4),
-            )
-            c.oval(x + side * 6.5 * u, y - 1 * u, 6 * u, 2.6 * u, (28, 24, 28))
-    c.poly(
-        [
-            (x - 12 * u, y - 84 * u),
-            (x + 12 * u, y - 84 * u),
-            (x + 14 * u, y - 60 * u),
-            (x + 13 * u, y - 34 * u),
-            (x - 13 * u, y - 34 * u),
-            (x - 14 * u, y - 60 * u),
-        ],
-        first,
-        second,
-        along="right",
-    )
-    for side in (-1, 1):
-        c.line(
-            [
-                (x + side * 12 * u, y - 80 * u),
-                (x + side * 16.5 * u, y - 60 * u),
-                (x + side * 14 * u, y - 42 * u),
-            ],
-            6.4 * u,
-            second if side > 0 else first,
-        )
-        c.oval(x + side * 14 * u, y - 40 * u, 3 * u, 3.4 * u, skin)
-    c.box(x - 3 * u, y - 89 * u, x + 3 * u, y - 82 * u, _darker(skin, 0.75))
-    lit, dim = (skin, _darker(skin, 0.6)) if light_left else (_darker(skin, 0.6), skin)
-    c.oval(x, y - 93 * u, 6.4 * u, 7.6 * u, lit, dim, along="right")
-    if u > 1.4 and not away:
-        for side in (-1, 1):
-            c.oval(x + side * 2.4 * u, y - 93.4 * u, 0.7 * u, 0.9 * u, (40, 28, 30), grain=0)
-        c.line([(x - 1.8 * u, y - 89 * u), (x + 1.8 * u, y - 89 * u)], 0.8 * u, (136, 70, 62), opacity=0.8)
-        c.line([(x, y - 93 * u), (x + 0.8 * u, y - 91 * u)], 0.7 * u, (150, 96, 80), opacity=0.7)
-        c.poly(
-            [(x - 5 * u, y - 84 * u), (x, y - 78 * u), (x + 5 * u, y - 84 * u), (x, y - 72 * u)],
-            (236, 226, 206),
-        )
-    hair = ((58, 40, 34), (140, 96, 54), (92, 88, 90))[int(x) % 3]
-    c.poly(
-        [
-            (x - 7 * u, y - 92 * u),
-            (x - 6 * u, y - 100 * u),
-            (x, y - 102.4 * u),
-            (x + 6 * u, y - 100 * u),
-            (x + 7 * u, y - 92 * u),
-            (x + 4 * u, y - 97 * u),
-            (x - 4 * u, y - 97 * u),
-        ],
-        hair,
-    )
-    if away:
-        c.oval(x, y - 94 * u, 6.6 * u, 7 * u, hair, _darker(hair, 0.6))
-    if hat:
-        c.oval(x, y - 98 * u, 13 * u, 3 * u, (24, 22, 30))
-        c.poly(
-            [
-                (x - 7 * u, y - 98 * u),
-                (x + 7 * u, y - 98 * u),
-                (x + 6 * u, y - 108 * u),
-                (x - 6 * u, y - 108 * u),
-            ],
-            (38, 34, 42),
-            (20, 18, 26),
-            along="right",
-        )
-
-
-def _crowd(c: Canvas, y: float, number: int, height: float) -> None:
-    """People side by side in the sun from the left, feet around the row `y`."""
-    coats: tuple[Colour, ...] = (
-        (172, 64, 52), (62, 92, 122), (206, 168, 96), (92, 116, 78), (128, 84, 118), (222, 208, 184), (70, 66, 82), (190, 116, 66),
-    )  # fmt: skip
-    places = np.linspace(20, c.width - 20, number) + c.random.uniform(-0.35, 0.35, number) * c.width / number
-    for x in c.random.permutation(places):
-        tall = height * float(c.random.uniform(0.88, 1.08))
-        foot = y + float(c.random.uniform(-0.05, 0.07)) * height
-        coat = coats[int(c.random.integers(len(coats)))]
-        c.poly(
-            [
-                (x - 4, foot),
-                (x + 6, foot),
-                (x + height * 0.42, foot + height * 0.13),
-                (x + height * 0.3, foot + height * 0.15),
-            ],
-            (40, 34, 44),
-            opacity=0.45,
-            soft=height * 0.02,
-        )
-        _figure(
-            c,
-            float(x),
-            foot,
-            tall,
-            coat=coat,
-            light_left=True,
-            hat=c.random.random() < 0.35,
-            skirt=c.random.random() < 0.4,
-        )
-
-
-def _stall(c: Canvas, left: float, y: float, width: float, colour: Colour) -> None:
-    right, depth = left + width, width * 0.2
-    c.poly(
-        [
-            (left - 10, y + depth * 2.1),
-            (right + 60, y + depth * 2),
-            (right + 90, y + depth * 2.4),
-            (left + 30, y + depth * 2.5),
-        ],
-        (40, 34, 44),
-        opacity=0.5,
-        soft=8,
-    )
-    for x in (left + 6, right - 6):
-        c.line([(x, y - width * 0.5), (x, y + depth * 2.1)], 6, (92, 66, 52))
-    c.box(left + 8, y - width * 0.34, right - 8, y, (56, 44, 52), (80, 64, 62))
-    c.poly(
-        [(left, y), (right, y), (right + 8, y + depth * 0.6), (left - 8, y + depth * 0.6)],
-        (176, 132, 88),
-        (150, 106, 70),
-    )
-    c.box(left - 8, y + depth * 0.6, right + 8, y + depth * 2.1, (132, 92, 64), (88, 60, 50))
-    for x in np.arange(left, right, 24):
-        c.line([(x, y + depth * 0.6), (x, y + depth * 2.1)], 1.8, (74, 50, 44), opacity=0.7)
-    fruits: tuple[Colour, ...] = (
-        (206, 62, 46),
-        (232, 158, 48),
-        (112, 146, 62),
-        (236, 212, 96),
-        (126, 60, 92),
-    )
-    for group in range(5):
-        start = left + 8 + group * (width - 16) / 5
-        for _ in range(15):
-            x = start + float(c.random.uniform(4, (width - 16) / 5 - 6))
-            row = y + float(c.random.uniform(-6, depth * 0.5))
-            c.oval(x, row, 6.4, 6, fruits[group], _darker(fruits[group], 0.55))
-    top, low = y - width * 0.62, y - width * 0.36
-    stripes = 10
-    for number in range(stripes):
-        share, after = number / stripes, (number + 1) / stripes
-        cloth = colour if number % 2 == 0 else (240, 230, 210)
-        edge: list[Point] = [
-            (left + 14 + (width - 28) * share, top), (left + 14 + (width - 28) * after, top),
-            (left - 14 + (width + 28) * after, low), (left - 14 + (width + 28) * share, low),
-        ]  # fmt: skip
-        c.poly(edge, cloth, _darker(cloth, 0.74))
-        middle = left - 14 + (width + 28) * (share + after) / 2
-        c.oval(middle, low, (width + 28) / stripes / 2, 12, _darker(cloth, 0.8), _darker(cloth, 0.66))
-
-
-def _tree(c: Canvas, x: float, y: float, size: float) -> None:
-    c.poly(
-        [(x, y), (x + 10, y), (x + 170 * size, y + 44 * size), (x + 120 * size, y + 54 * size)],
-        (26, 34, 38),
-        opacity=0.45,
-        soft=8,
-    )
-    c.poly(
-        [
-            (x - 9 * size, y + 6),
-            (x + 11 * size, y + 6),
-            (x + 5 * size, y - 90 * size),
-            (x - 4 * size, y - 90 * size),
-        ],
-        (104, 76, 58),
-        (48, 38, 42),
-        along="right",
-    )
-    for _ in range(46):
-        angle, far = float(c.random.uniform(0, 6.283)), float(c.random.random()) ** 0.5
-        px, py = x + np.cos(angle) * far * 62 * size, y - 112 * size + np.sin(angle) * far * 50 * size
-        sun = max(0.0, -(px - x) / (62 * size)) * 0.7 + max(0.0, (y - 112 * size - py) / (50 * size)) * 0.3
-        tone: Colour = (int(56 + 130 * sun), int(72 + 84 * sun), int(46 + 22 * sun))
-        c.oval(float(px), float(py), 15 * size, 12 * size, tone, _darker(tone, 0.7), soft=1)
-
-
-def _houses(c: Canvas, eye: Point, *, left: bool) -> None:
-    """A row of houses that runs to the vanishing point `eye`."""
-    walls: tuple[Colour, ...] = ((116, 88, 92), (92, 84, 108), (130, 100, 86), (84, 74, 94))
-    edges = [0.0, 150, 258, 330, 372] if left else [832.0, 690, 590, 524, 490]
-    tops = [-60.0, 40, 130, 206]
-    outside = edges[0]
-    for number in range(4):
-        near, far = edges[number], edges[number + 1]
-
-        def toward(x: float, y: float, at: float, outside: float = outside) -> float:
-            return y + (eye[1] - y) * (at - x) / (eye[0] - x) if outside != eye[0] else y
-
-        roof, floor = tops[number], 900 if number == 0 else toward(edges[0], 900, near)
-        quad: list[Point] = [
-            (near, roof),
-            (far, toward(near, roof, far)),
-            (far, toward(near, floor, far)),
-            (near, floor),
-        ]
-        wall = walls[number]
-        first, second = (_darker(wall, 0.72), wall) if left else (wall, _darker(wall, 0.72))
-        c.poly(quad, first, second, along="right")
-        columns, rows = 2 if number < 3 else 1, 4
-        for column in range(columns):
-            x1 = near + (far - near) * (0.18 + column * 0.42)
-            x2 = near + (far - near) * (0.42 + column * 0.42)
-            for row in range(rows):
-                high = roof + (floor - roof) * (0.12 + row * 0.22)
-                low = high + (floor - roof) * 0.12
-                shape = [
-                    (x1, toward(near, high, x1)),
-                    (x2, toward(near, high, x2)),
-                    (x2, toward(near, low, x2)),
-                    (x1, toward(near, low, x1)),
-                ]
-                lit = (number * 5 + column * 3 + row * 7 + left) % 4 == 0
-                c.poly(
-                    shape, (252, 208, 128) if lit else (40, 44, 66), (232, 160, 90) if lit else (62, 66, 92)
-                )
-                (ax, ay), (bx, by), (dx, dy), (ex, ey) = shape
-                c.line([((ax + bx) / 2, (ay + by) / 2), ((dx + ex) / 2, (dy + ey) / 2)], 2.4, (30, 26, 36))
-                c.line([(ex, ey + 2), (dx, dy + 2)], 5, (150, 130, 128), opacity=0.7)
-        c.line([(near, roof), (far, toward(near, roof, far))], 12, (40, 34, 48))
-        c.line([(far, toward(near, roof, far)), (far, toward(near, floor, far))], 3, (34, 30, 44))
-
-
-def _cobbles(c: Canvas, eye: Point) -> None:
-    for row in range(1, 19):
-        share = (row / 18) ** 1.7
-        y = 566 + 474 * share
-        size = 4 + 30 * share
-        half = 100 + 560 * share
-        for x in np.arange(eye[0] - half + (row % 2) * size, eye[0] + half, size * 2):
-            tint = int(c.random.integers(-14, 22))
-            tone: Colour = (
-                112 + tint - int(40 * share),
-                100 + tint - int(38 * share),
-                116 + tint - int(34 * share),
-            )
-            c.oval(float(x), float(y), size * 0.92, size * 0.44, tone, _darker(tone, 0.45), opacity=0.8)

@@ -233,6 +233,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
             lease_token=token,
             lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
             started_at=Coalesce(F("started_at"), now),
+            n_claims=F("n_claims") + 1,
         )
         return token if taken else None
 
@@ -283,6 +284,7 @@ class Candidate(models.Model):
     error = models.JSONField(default=dict, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
+    n_claims = models.PositiveIntegerField(default=0, help_text="how often a worker has taken it")
     rung_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)

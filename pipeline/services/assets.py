@@ -12,7 +12,7 @@ from django.utils import timezone
 from numpy.typing import NDArray
 
 from pipeline.engine import names
-from pipeline.models import Asset, Candidate
+from pipeline.models import Asset, Candidate, RunJob
 from pipeline.providers.images import ImageUnreadable, read_image, thumbnail_webp
 from pipeline.store import THUMBNAILS, AssetStore, sha256_of, store_for
 from projects.models import ProjectStorage, ReferenceItem
@@ -89,6 +89,20 @@ def make_reference_thumbnail(pk: UUID | str) -> None:
         logger.warning("Reference %s gets no thumbnail: %s", item.pk, error)
         return
     keep_thumbnail(store, item.metadata["sha256"], lambda: thumbnail_webp(image, longest_side=THUMBNAIL_SIDE))
+
+
+def keep_scene_thumbnail(store: AssetStore, job: RunJob) -> None:
+    """Make the small picture of the scene that a job redraws, for scenes that no upload has brought."""
+    scene = job.inputs[0]
+
+    def small() -> bytes:
+        image = read_image(store.path(scene["path"]), longest_side=2 * THUMBNAIL_SIDE)
+        return thumbnail_webp(image, longest_side=THUMBNAIL_SIDE)
+
+    try:
+        keep_thumbnail(store, scene["sha256"], small)
+    except (FileNotFoundError, ImageUnreadable) as error:
+        logger.warning("The scene of job %s gets no thumbnail: %s", job.pk, error)
 
 
 def _lock_names(of: Candidate | Asset) -> None:

@@ -10,41 +10,29 @@ from django.utils import timezone
 from pipeline.models import Attempt, Candidate, CostEvent
 from pipeline.providers.base import ImageProvider, ProviderError, ProviderResult
 
-# A picture that kills the worker again and again must not do so for ever.
-MAX_ABANDONED = 5
-STOPPED = "worker_stopped"  # on purpose: not the picture's fault
-
-
-class TooManyTries(Exception):
-    """The worker died too often while it made this candidate."""
-
 
 class WaitsForPerson(Exception):
     """An earlier call may have been billed: nothing is bought again before somebody decides."""
 
 
-def begin(candidate: Candidate, provider: ImageProvider, *, token: UUID, price: Decimal) -> Attempt:
-    """Commit an open attempt. What a dead worker left open is abandoned, or put in doubt if it may cost.
+def close_left_open(candidate: Candidate, *, token: UUID) -> None:
+    """Settle what a dead worker left open: abandoned where a call is free, else in doubt.
 
-    Raises `WaitsForPerson`, `TooManyTries`.
+    Raises `WaitsForPerson` when the candidate may have been paid for.
     """
+    left = Attempt.objects.open().filter(candidate=candidate)
+    now = timezone.now()
     with transaction.atomic():
-        left = Attempt.objects.open().filter(candidate=candidate)
-        now = timezone.now()
-        if left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now):
-            Candidate.objects.filter(pk=candidate.pk, lease_token=token).update(
-                status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
-            )
-            doubtful = True
-        else:
-            doubtful = False
-            left.update(status=Attempt.Status.ABANDONED, finished_at=now)
+        if doubtful := left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now):
+            _give_to_a_person(candidate.pk, token)
+        left.update(status=Attempt.Status.ABANDONED, finished_at=now)
     if doubtful:
         raise WaitsForPerson
+
+
+def begin(candidate: Candidate, provider: ImageProvider, *, token: UUID, price: Decimal) -> Attempt:
+    """Commit an open attempt, before the call is made."""
     earlier = Attempt.objects.filter(candidate=candidate, step="generate")
-    deaths = earlier.filter(status=Attempt.Status.ABANDONED).exclude(error_code=STOPPED)
-    if deaths.count() >= MAX_ABANDONED:
-        raise TooManyTries
     return Attempt.objects.create(
         project_id=candidate.run.project_id,
         run=candidate.run,
@@ -119,9 +107,13 @@ def doubt(attempt: Attempt, error: ProviderError, *, token: UUID) -> None:
             error_message=error.message,
             finished_at=timezone.now(),
         )
-        Candidate.objects.filter(pk=_candidate_pk(attempt), lease_token=token).update(
-            status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
-        )
+        _give_to_a_person(_candidate_pk(attempt), token)
+
+
+def _give_to_a_person(candidate_pk: UUID, token: UUID) -> None:
+    Candidate.objects.filter(pk=candidate_pk, lease_token=token).update(
+        status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
+    )
 
 
 def _candidate_pk(attempt: Attempt) -> UUID:

@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import IO, NoReturn
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from pipeline.models import Attempt, Candidate, Run
-from pipeline.services.attempts import STOPPED
 
 ENDING, CALLS = 0, 1  # bytes of the file
 HALF = 1 << 64
@@ -104,11 +104,11 @@ def release_leases(now: datetime | None = None) -> int:
     ours = (uuid.UUID(int=_Worker.id * HALF), uuid.UUID(int=_Worker.id * HALF + HALF - 1))
     with transaction.atomic():
         Attempt.objects.open().filter(billed=False, lease_token__range=ours).update(
-            status=Attempt.Status.ABANDONED, error_code=STOPPED, finished_at=now
+            status=Attempt.Status.ABANDONED, error_code="worker_stopped", finished_at=now
         )
         released = Candidate.objects.filter(
             status__in=["running", "generated"], lease_token__range=ours, lease_until__gt=past
-        ).update(lease_until=past)
+        ).update(lease_until=past, n_claims=F("n_claims") - 1)  # on purpose: not the picture's fault
         # What waited in our own hands is lost to the queue for a while: it may be rung for at once.
         Candidate.objects.filter(status="planned", run__in=Run.objects.unfinished()).update(rung_at=None)
     return released

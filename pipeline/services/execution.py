@@ -30,6 +30,10 @@ from projects.errors import Invalid
 logger = logging.getLogger(__name__)
 
 
+# A picture that ends its worker, by memory or by a fault of ours, must not do so for ever.
+MAX_CLAIMS = 6
+
+
 class CandidateFailed(Exception):
     """This candidate comes to nothing, for a reason that its row keeps; the others go on."""
 
@@ -54,17 +58,30 @@ def execute_candidate(pk: UUID | str) -> None:
     _mark_started(candidate)
     store = store_for(candidate.run.project)
     try:
-        with leases.renewed(candidate.pk, token):
-            if not candidate.original_sha256 and not obtain_original(candidate, store, token):
-                return
-            finish(candidate, store, token)
+        _work(candidate, store, token)
     except CandidateFailed as error:
-        logger.warning(
-            "Candidate %s of %s failed: %s", candidate.candidate_index, candidate.job.job_key, error
-        )
+        logger.warning("Candidate %s of %s: %s", candidate.candidate_index, candidate.job.job_key, error)
         _close(candidate, token, Candidate.Status.FAILED, error=error.record)
     candidate.job.run = candidate.run
     runs.close_job_if_finished(candidate.job)
+
+
+def _work(candidate: Candidate, store: AssetStore, token: UUID) -> None:
+    """From the lease to the end of the candidate, or to where it waits for somebody else."""
+    try:
+        attempts.close_left_open(candidate, token=token)
+    except attempts.WaitsForPerson:
+        return
+    if candidate.n_claims > MAX_CLAIMS:
+        raise CandidateFailed(
+            "generate",
+            "infra",
+            "worker_lost",
+            f"{MAX_CLAIMS} workers ended while they made this image: look into the worker's log",
+        )
+    with leases.renewed(candidate.pk, token):
+        if candidate.original_sha256 or obtain_original(candidate, store, token):
+            finish(candidate, store, token)
 
 
 def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> bool:
@@ -78,7 +95,7 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> boo
     if price is None:
         raise CandidateFailed("generate", "policy", "price_unknown", "No price is known for this call")
     with ending.billed_call(provider.billed):
-        return _call(candidate, store, token, provider, request, price)
+        return _call(candidate, store, token, provider, request=request, price=price)
 
 
 def _call(
@@ -86,22 +103,12 @@ def _call(
     store: AssetStore,
     token: UUID,
     provider: ImageProvider,
+    *,
     request: GenerateRequest,
     price: Decimal,
 ) -> bool:
     """One attempt, from its row to the stored bytes."""
-    try:
-        attempt = attempts.begin(candidate, provider, token=token, price=price)
-    except attempts.WaitsForPerson:
-        return False
-    except attempts.TooManyTries as error:
-        raise CandidateFailed(
-            "generate",
-            "infra",
-            "worker_lost",
-            f"The worker died {attempts.MAX_ABANDONED} times while it made this image: "
-            "look into the worker's log and its memory",
-        ) from error
+    attempt = attempts.begin(candidate, provider, token=token, price=price)
     try:
         result = provider.generate(request)
     except OutcomeUnknown as error:
@@ -134,6 +141,7 @@ def finish(candidate: Candidate, store: AssetStore, token: UUID) -> None:
         published = data if candidate.original_path.endswith(".png") else encode_png(image)
         asset = assets.publish_output(candidate, store, published, size=image.size)
         assets.keep_thumbnail(store, asset.sha256, lambda: thumbnail_webp(image))
+        assets.keep_scene_thumbnail(store, candidate.job)
     except FileNotFoundError as error:
         raise CandidateFailed(
             "publish", "infra", "original_missing", "The kept original has vanished"
@@ -142,6 +150,9 @@ def finish(candidate: Candidate, store: AssetStore, token: UUID) -> None:
         raise CandidateFailed("publish", "provider", "image_unreadable", str(error)) from error
     except StorageFull as error:
         raise CandidateFailed("publish", error.kind, error.code, str(error)) from error
+    except OSError as error:
+        reason = f"{error.filename or candidate.output_name} can't be written: {error.strerror}"
+        raise CandidateFailed("publish", "infra", "file_error", reason) from error
     _judge(candidate, store, asset, np.asarray(image.convert("RGB")), token)
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 
+from pipeline.engine.discovery import is_image_name
 from pipeline.engine.errors import PlanningError
 from pipeline.engine.manifest import DEFAULT_MANIFEST
 from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash, plan_run
@@ -37,7 +38,8 @@ class InputImage:
     def from_item(cls, item: ReferenceItem) -> "InputImage":
         """The image of a reference set's item."""
         sha256 = str(item.metadata.get("sha256", ""))
-        return cls(path=item.content_uri, name=item.label, label=item.label, sha256=sha256)
+        label = PurePosixPath(item.label).stem if is_image_name(item.label) else item.label
+        return cls(path=item.content_uri, name=item.label, label=label, sha256=sha256)
 
 
 @dataclass(frozen=True)

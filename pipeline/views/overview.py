@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from pipeline.models import Candidate, CostEvent, Run, RunJob
 from projects.access import Action, PageRequest, allows, project_page
@@ -37,7 +37,7 @@ class Step:
     is_next: bool = False
 
 
-@require_GET
+@require_safe
 def project_list(request: PageRequest) -> HttpResponse:
     """Every universe of the one who asks, the last touched first."""
     visible = Project.objects.visible_to(request.principal).active().with_role(request.principal)
@@ -47,7 +47,7 @@ def project_list(request: PageRequest) -> HttpResponse:
     return render(request, "pipeline/project_list.html", context)
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def dashboard(request: PageRequest, project: Project) -> HttpResponse:
     """Where the work stands: the next step, the last runs, what waits for a verdict, the totals."""

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from pipeline.services.references import add_images
 from projects.access import Action, PageRequest, project_page
@@ -14,7 +14,7 @@ from projects.models import Project, ReferenceItem, ReferenceSet
 from projects.services.library import remove_item
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def reference_set(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     """The images of one set, in their order, and the place to drop more."""

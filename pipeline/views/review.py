@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import push_url
 
 from pipeline.forms import ReviewForm
@@ -26,7 +26,8 @@ SHOWN = ("waiting", "approved", "rejected", "all")
 PRESETS = ("Off model", "Wrong light", "Lost the line", "Artefacts")
 JUDGED = (RunJob.Status.DONE, RunJob.Status.FAILED, RunJob.Status.FAILED_OUTPUT_GUARD)
 # The place for pictures on a common screen, in pixels: how many columns show them largest there.
-STAGE_SIZE = (1060, 740)
+STAGE_SIZE = (1060, 760)
+CAPTION = 46  # pixels of each row that are not picture
 # What browsers can show; other scene formats appear as their thumbnail.
 WEB_FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -85,14 +86,14 @@ def after(job: RunJob) -> Q:
     )
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def review(request: PageRequest, project: Project) -> HttpResponse:
     """The panels of the whole universe."""
     return _desk_page(request, Desk(project, None, _show(request)))
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def run_review(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     """The panels of one run."""
@@ -193,7 +194,7 @@ def columns_for(shots: list[Shot]) -> int:
     n = len(shots) + 1
 
     def picture_width(columns: int) -> float:
-        return min(width / columns, height / math.ceil(n / columns) * aspect)
+        return min(width / columns, (height / math.ceil(n / columns) - CAPTION) * aspect)
 
     return max(range(1, n + 1), key=picture_width)
 

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from pipeline.engine.names import stamp
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
@@ -68,7 +68,7 @@ class Panel:
     asset: Asset | None
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def run_list(request: PageRequest, project: Project) -> HttpResponse:
     """All runs, the newest first."""
@@ -86,7 +86,7 @@ def run_list(request: PageRequest, project: Project) -> HttpResponse:
     return render(request, "pipeline/run_list.html", context)
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     """One run. While it is open its head polls this address and brings the panels that have changed."""
@@ -111,7 +111,7 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     return render(request, "pipeline/run.html", context)
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def run_winners(request: PageRequest, project: Project, pk: UUID) -> HttpResponseBase:
     """The winners as one zip file; `?approved=1` leaves out what nobody has approved."""

@@ -8,7 +8,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError
@@ -19,7 +19,7 @@ from projects.services.library import Entry, delete_entry, save_entry
 N_SHOWN = 3  # images on the card of a reference set
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def library(request: PageRequest, project: Project) -> HttpResponse:
     """All that keeps this universe in one hand."""

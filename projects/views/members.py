@@ -5,7 +5,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError
@@ -14,7 +14,7 @@ from projects.models import ROLE_CHOICES, Project, User
 from projects.services.projects import remove_member, set_member
 
 
-@require_GET
+@require_safe
 @project_page(Action.READ)
 def members(request: PageRequest, project: Project) -> HttpResponse:
     """Everybody and their role."""

@@ -65,7 +65,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     )
     lines: queue.Queue[str] = queue.Queue()
     # Read to the end, or the workspace would stop at a full pipe.
-    reader = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout or ()], daemon=True)
+    reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
     reader.start()
     try:
         yield Workspace(f"http://127.0.0.1:{port}", _signin_url(process, lines), data_dir)
@@ -78,6 +78,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         reader.join(timeout=5)
         if process.stdout:
             process.stdout.close()
+
+
+def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> None:
+    for line in process.stdout or ():
+        lines.put(line)
 
 
 def _signin_url(process: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> str:

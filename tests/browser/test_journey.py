@@ -64,9 +64,9 @@ def test_from_scene_images_to_reviewed_panels(
         f"{universe}/members",
     ]
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         for size in (PHONE, DESK):
-            page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.set_viewport_size(size)
             for address in addresses:
                 page.goto(address)
                 wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
@@ -194,6 +194,7 @@ def review(page: Page) -> None:
     page.keyboard.press("u")
     expect(page.locator(".desk-side")).to_contain_text("waiting")
     page.keyboard.press("a")
+    expect(page.locator(".tabs")).to_contain_text("Approved 2")
     expect(page.locator(".tabs [aria-current]")).to_contain_text("Rejected 1")
 
 

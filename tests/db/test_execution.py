@@ -21,7 +21,7 @@ from pipeline.providers.base import (
     ProviderRefused,
     ProviderResult,
 )
-from pipeline.services import attempts, execution, runs
+from pipeline.services import execution, runs
 from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
 from projects.models import AuditEvent, Project
 from tests.factories import make_plan, make_run, png
@@ -244,12 +244,12 @@ def test_a_picture_that_kills_its_worker_is_given_up(project: Project, use: Use)
 
     provider = use(FakeProvider(answer=die))
     run = make_run(project)
-    for _ in range(attempts.MAX_ABANDONED):
+    for _ in range(execution.MAX_CLAIMS):
         with pytest.raises(Died):
             work_through(run)
         expire_leases()
     work_through(run)
-    assert len(provider.requests) == attempts.MAX_ABANDONED
+    assert len(provider.requests) == execution.MAX_CLAIMS
     assert run.status == "failed"
     assert run.candidates.get().error["code"] == "worker_lost"
 

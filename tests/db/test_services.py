@@ -283,6 +283,7 @@ def test_uploads_are_planned_under_the_names_people_gave_them(project: Project) 
     image = references.InputImage.from_item(item)
     plan = prepare_run(project, RunOrder(mode="run", scenes=(image,)))
     assert plan.plan.jobs[0].id == "style_1_quay_wide_01"
+    assert image.label == "Quay Wide 01"
 
 
 def test_two_runs_of_one_moment_get_two_logs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

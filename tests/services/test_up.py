@@ -252,7 +252,7 @@ def test_a_killed_worker_loses_no_panel_and_makes_none_twice(machine: Machine) -
         name="run",
     )
     stored = "SELECT candidate_id FROM pipeline_attempt WHERE status = 'stored'"
-    until(lambda: 5 <= len(machine.rows(stored)), lambda: run.said)
+    until(lambda: len(machine.rows(stored)) >= 5, lambda: run.said)
     assert len(machine.rows(stored)) < 35, "too fast to be killed in the middle"
     os.kill(worker_main(run), signal.SIGKILL)
     assert run.process.wait(timeout=PATIENCE * 2) == 0, run.said
@@ -328,7 +328,8 @@ def test_a_database_of_a_newer_version_is_refused_unchanged(machine: Machine) ->
     file = machine.data / "backend" / "app.db"
     with closing(sqlite3.connect(file)) as database, database:
         database.execute(
-            "INSERT INTO django_migrations (app, name, applied) VALUES ('pipeline', '9999_future', '2030-01-01')"
+            "INSERT INTO django_migrations (app, name, applied) "
+            "VALUES ('pipeline', '9999_future', '2030-01-01')"
         )
     before = file.read_bytes()
     line = machine.refused("up", "--bind", f"127.0.0.1:{free_port()}")

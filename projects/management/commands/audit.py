@@ -27,5 +27,5 @@ class Command(BaseCommand):
             raise CommandError(f"The audit trail does not hold: {len(faults)} faults")
         self.stdout.write(f"The audit trail holds: {head.sequence if head else 0} events.")
         self.stdout.write(
-            "Without an anchor, a head that was kept elsewhere, a rollback of the whole database can't be seen."
+            "Without an anchor (a head kept elsewhere) a rollback of the whole database can't be seen."
         )
