@@ -68,7 +68,10 @@ class Supervisor:
     n_signals: int = field(default=0, init=False)
 
     def run(self, ready: Callable[[], None]) -> int:
-        """Start all, call `ready` once the web server answers, keep them going; the exit code."""
+        """Start all, keep them going until a signal comes; the exit code.
+
+        `ready` is called once the web server answers and what is to be done once is done.
+        """
         signal.signal(signal.SIGTERM, self._signaled)
         signal.signal(signal.SIGINT, self._signaled)
         signal.signal(signal.SIGHUP, self._signaled)
@@ -96,16 +99,21 @@ class Supervisor:
                 )
                 raise CommandError(f"The workspace did not start: {why}. Its messages stand above")
             time.sleep(LOOK)
+        errands = [child for child in self.children if child.once]
+        for child in errands:
+            child.start()
+        while not self.n_signals and any(child.process for child in errands):
+            self._look_after_all()
         if not self.n_signals:
             ready()
-            for child in self.children:
-                if child.once:
-                    child.start()
         while not self.n_signals:
-            for child in self.children:
-                self._keep(child)
-            time.sleep(LOOK)
+            self._look_after_all()
         return self._end()
+
+    def _look_after_all(self) -> None:
+        for child in self.children:
+            self._keep(child)
+        time.sleep(LOOK)
 
     def _signaled(self, signum: int, frame: FrameType | None) -> None:
         self.n_signals += 1

@@ -85,27 +85,9 @@ def prepare_run(project: Project, order: RunOrder) -> PreparedRun:
     Raises `Invalid` for a request that contradicts itself, `PlanRefused` for everything that stands against
     the plan. A missing file stops a paid run; a dry run names it among the warnings.
     """
-    _check_stage(order)
+    provider, plan = _planned(order)
     store = store_for(project)
     images = {image.path: image for image in (*order.scenes, *order.style_refs)}
-    request = RunRequest(
-        mode=order.mode,
-        scenes=tuple(image.path for image in order.scenes),
-        scene_names=tuple(image.name for image in order.scenes),
-        style_refs=tuple(image.path for image in order.style_refs),
-        stage=order.stage,
-        time=order.time or "day",
-        weather=order.weather or "clear",
-        candidates=order.candidates,
-        seed=order.seed,
-        style_guide=order.style_guide.instructions if order.style_guide else "",
-        batch_limit=order.batch_limit,
-    )
-    try:
-        provider = provider_for(order.provider_code)
-        plan = plan_run(request, DEFAULT_MANIFEST, PostprocessPlan.off())
-    except (PlanningError, UnknownProvider) as error:
-        raise PlanRefused(str(error)) from error
     inputs, missing = _hashes(store, images)
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
@@ -128,6 +110,11 @@ def prepare_run(project: Project, order: RunOrder) -> PreparedRun:
     )
 
 
+def check_order(order: RunOrder) -> None:
+    """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`."""
+    _planned(order)
+
+
 def generate_request(job: PlannedJob, seed: int, store: AssetStore) -> GenerateRequest:
     """What the provider is asked for one candidate of a planned job."""
     return GenerateRequest(
@@ -144,6 +131,27 @@ def display_path(path: Path) -> str:
     """How a path is written into logs: relative to the app root when it lies under it, else absolute."""
     resolved, root = path.resolve(), Path(settings.APP_ROOT).resolve()
     return (resolved.relative_to(root) if resolved.is_relative_to(root) else resolved).as_posix()
+
+
+def _planned(order: RunOrder) -> tuple[ImageProvider, RunPlan]:
+    _check_stage(order)
+    request = RunRequest(
+        mode=order.mode,
+        scenes=tuple(image.path for image in order.scenes),
+        scene_names=tuple(image.name for image in order.scenes),
+        style_refs=tuple(image.path for image in order.style_refs),
+        stage=order.stage,
+        time=order.time or "day",
+        weather=order.weather or "clear",
+        candidates=order.candidates,
+        seed=order.seed,
+        style_guide=order.style_guide.instructions if order.style_guide else "",
+        batch_limit=order.batch_limit,
+    )
+    try:
+        return provider_for(order.provider_code), plan_run(request, DEFAULT_MANIFEST, PostprocessPlan.off())
+    except (PlanningError, UnknownProvider) as error:
+        raise PlanRefused(str(error)) from error
 
 
 def _check_stage(order: RunOrder) -> None:

@@ -98,29 +98,33 @@ def find_inputs(sources: Iterable[Path]) -> list[FoundInput]:
     return found
 
 
-def copy_inputs(project: Project, sources: Iterable[Path], *, place: str) -> list[InputImage]:
-    """Copy files and folders of the operator into the project; what `find_inputs` and `copy_found` say."""
-    return copy_found(project, find_inputs(sources), place=place)
-
-
 def copy_found(project: Project, found: Sequence[FoundInput], *, place: str) -> list[InputImage]:
     """Copy found images into the project, under a folder named after their content.
 
     Relative names inside a folder are kept, so that job ids and sorting are those of the originals; the same
     files again are not copied again. `place` names the purpose (`scenes`, `styles`). Raises `StorageFull`.
     """
+    store = store_for(project)
+    images = as_inputs(found, place=place)
+    for source, image in zip(found, images, strict=True):
+        if not (store.exists(image.path) and store.sha256(image.path) == image.sha256):
+            store.write(image.path, source.path.read_bytes())
+    return images
+
+
+def as_inputs(found: Sequence[FoundInput], *, place: str) -> list[InputImage]:
+    """What found images will be in a project once `copy_found` has copied them."""
     listing = "".join(f"{image.name}\0{image.sha256}\n" for image in found)
     folder = f"{INPUTS}/{place}-{hashlib.sha256(listing.encode()).hexdigest()[:16]}"
-    store = store_for(project)
-    copies = []
-    for image in found:
-        target = f"{folder}/{image.name}"
-        if not (store.exists(target) and store.sha256(target) == image.sha256):
-            store.write(target, image.path.read_bytes())
-        name = PurePosixPath(image.name)
-        label = str(name.with_suffix(""))
-        copies.append(InputImage(path=target, name=name.name, label=label, sha256=image.sha256))
-    return copies
+    return [
+        InputImage(
+            path=f"{folder}/{image.name}",
+            name=PurePosixPath(image.name).name,
+            label=str(PurePosixPath(image.name).with_suffix("")),
+            sha256=image.sha256,
+        )
+        for image in found
+    ]
 
 
 def _readable_name(path: Path) -> str:

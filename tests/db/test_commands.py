@@ -201,3 +201,23 @@ def test_an_address_for_others_needs_keys_and_names_of_its_own(settings: Setting
     settings.OWN_SECRET_KEY = settings.OWN_ALLOWED_HOSTS = True
     settings.SECRET_KEY = "k" * 40
     assert exposure_faults("0.0.0.0:8801") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refused_plan_leaves_no_universe_and_no_copies(tmp_path: Path, data_folder: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png(number=number))
+    with pytest.raises(CommandError, match="batch limit of 2"):
+        call_command(
+            "pipeline",
+            "run",
+            "--project",
+            "new",
+            "--input",
+            str(tmp_path),
+            "--batch-limit",
+            "2",
+            "--confirm-spend",
+        )
+    assert not Project.objects.exists()
+    assert not list(data_folder.rglob("*.png"))

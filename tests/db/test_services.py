@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.models import Run
 from pipeline.services import references, reviews, runs, winners
 from pipeline.services.execution import execute_candidate
-from pipeline.services.planning import RunOrder, prepare_run
+from pipeline.services.planning import InputImage, RunOrder, prepare_run
 from pipeline.store import AssetStore, store_for
 from projects.access import OPERATOR, Action, Principal, Role, allows
 from projects.errors import Invalid, NotFound, PlanChanged, PlanRefused, SpendNotConfirmed
@@ -165,22 +165,26 @@ def test_an_absurdly_large_picture_is_refused_by_its_header(project: Project) ->
         references.add_images(scenes, [upload(name="bomb.png", data=bytes(header))], by=OPERATOR)
 
 
+def copied(project: Project, source: Path) -> list[InputImage]:
+    return references.copy_found(project, references.find_inputs([source]), place="scenes")
+
+
 def test_commands_copy_what_they_are_pointed_at(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "my pictures"
     (folder / "chapter 2").mkdir(parents=True)
     (folder / "chapter 2" / "屋上 (dusk).PNG").write_bytes(png(number=1))
     (folder / "a.jpeg").write_bytes(png(number=2, format="JPEG"))
     (folder / "notes.txt").write_text("not me")
-    images = references.copy_inputs(project, [folder], place="scenes")
+    images = copied(project, folder)
     assert [image.name for image in images] == ["a.jpeg", "屋上 (dusk).PNG"]
     assert [image.label for image in images] == ["a", "chapter 2/屋上 (dusk)"]
     assert all(store_for(project).sha256(image.path) == image.sha256 for image in images)
-    assert references.copy_inputs(project, [folder], place="scenes") == images
+    assert copied(project, folder) == images
 
 
 def test_names_that_are_no_text_are_copied_all_the_same(project: Project, tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).write_bytes(png())
-    (image,) = references.copy_inputs(project, [tmp_path], place="scenes")
+    (image,) = copied(project, tmp_path)
     assert image.name == "caf\ufffd.png"
 
 
@@ -191,7 +195,7 @@ def test_a_folder_without_usable_images_is_refused(
     if content is not None:
         (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(Invalid, match="no image" if content is None else r"broken\.png"):
-        references.copy_inputs(project, [tmp_path], place="scenes")
+        copied(project, tmp_path)
     assert not store_for(project).path("inputs").exists()
 
 
@@ -280,7 +284,7 @@ def test_a_dry_run_writes_a_log_and_makes_nothing(project: Project) -> None:
 
 def test_uploads_are_planned_under_the_names_people_gave_them(project: Project) -> None:
     (item,) = references.add_images(make_set(project=project), [upload(name="Quay Wide 01.png")], by=OPERATOR)
-    image = references.InputImage.from_item(item)
+    image = InputImage.from_item(item)
     plan = prepare_run(project, RunOrder(mode="run", scenes=(image,)))
     assert plan.plan.jobs[0].id == "style_1_quay_wide_01"
     assert image.label == "Quay Wide 01"

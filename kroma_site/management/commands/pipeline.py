@@ -10,8 +10,8 @@ from kroma_site.headless import failures, split_paths, summary, wait_for
 from kroma_site.prepare import OperatorCommand, prepare, worker_count
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.models import Run
-from pipeline.services.planning import PreparedRun, RunOrder, prepare_run
-from pipeline.services.references import copy_found, find_inputs
+from pipeline.services.planning import PreparedRun, RunOrder, check_order, prepare_run
+from pipeline.services.references import as_inputs, copy_found, find_inputs
 from pipeline.services.runs import record_dry_run, start_run
 from pipeline.services.winners import publish_winners
 from pipeline.store import store_for
@@ -55,11 +55,11 @@ class Command(OperatorCommand):
         # All is looked at before anything is changed.
         found_scenes, found_styles = find_inputs(scenes), find_inputs(styles)
         prepare()
-        project = self._project(options["project"])
+        project = _existing_project(options["project"])
         order = RunOrder(
             mode=mode,
-            scenes=tuple(copy_found(project, found_scenes, place="scenes")),
-            style_refs=tuple(copy_found(project, found_styles, place="styles")),
+            scenes=tuple(as_inputs(found_scenes, place="scenes")),
+            style_refs=tuple(as_inputs(found_styles, place="styles")),
             stage=options["stage"],
             time=options["time"],
             weather=options["weather"],
@@ -68,6 +68,10 @@ class Command(OperatorCommand):
             style_guide=_style_guide(project, options["style_guide"]),
             batch_limit=options["batch_limit"],
         )
+        check_order(order)
+        project = project or self._new_project(options["project"])
+        copy_found(project, found_scenes, place="scenes")
+        copy_found(project, found_styles, place="styles")
         plan = prepare_run(project, order)
         for warning in plan.warnings:
             self._say(f"Note: {warning}")
@@ -128,16 +132,9 @@ class Command(OperatorCommand):
         if run.status != Run.Status.OK:
             raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
 
-    def _project(self, name: str) -> Project:
-        slug = slugified(name)
-        if not slug:
-            raise CommandError("--project needs a name with letters or digits in it")
-        project = Project.objects.filter(slug=slug).select_related("storage").first()
-        if project is None:
-            project = create_project(name=name, slug=slug, owner=first_owner(), by=OPERATOR)
-            self._say(f"Made the universe {project.slug}, which belongs to local.")
-        elif project.status != Project.Status.ACTIVE:
-            raise CommandError(f"The universe {project.slug} is archived: bring it back first")
+    def _new_project(self, name: str) -> Project:
+        project = create_project(name=name, owner=first_owner(), by=OPERATOR)
+        self._say(f"Made the universe {project.slug}, which belongs to local.")
         return project
 
     def _say(self, line: str) -> None:
@@ -188,10 +185,20 @@ def price(plan: PreparedRun) -> str:
     return f"{plan.price_usd} USD" if plan.price_usd else "free, runs here"
 
 
-def _style_guide(project: Project, name: str) -> StyleGuide | None:
+def _existing_project(name: str) -> Project | None:
+    slug = slugified(name)
+    if not slug:
+        raise CommandError("--project needs a name with letters or digits in it")
+    project = Project.objects.filter(slug=slug).select_related("storage").first()
+    if project is not None and project.status != Project.Status.ACTIVE:
+        raise CommandError(f"The universe {project.slug} is archived: bring it back first")
+    return project
+
+
+def _style_guide(project: Project | None, name: str) -> StyleGuide | None:
     if not name:
         return None
-    guide = StyleGuide.objects.filter(project=project, name=name).first()
+    guide = StyleGuide.objects.filter(project=project, name=name).first() if project else None
     if guide is None:
-        raise CommandError(f"The universe {project.slug} has no style guide named “{name}”")
+        raise CommandError(f"The universe has no style guide named “{name}”: write it in its library first")
     return guide
