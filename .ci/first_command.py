@@ -91,7 +91,7 @@ def stop(shell: "subprocess.Popen[str]") -> None:
     workspace = children
     while workspace:
         pid = int(workspace[0])
-        if b"manage.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"manage.py\0up\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGTERM)
             break
         workspace = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
