@@ -16,7 +16,7 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, close_old_connections, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
@@ -76,7 +76,7 @@ def prepare(*, bind: str | None = None) -> None:
         except DatabaseError as error:
             raise CommandError(database_fault(error)) from error
         first_owner()
-    connection.close()
+    close_old_connections()
 
 
 def database_fault(error: DatabaseError) -> str:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -28,6 +29,12 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     settings.BACKEND_DIR = settings.DATA_DIR / "backend"
     settings.INPUT_ROOTS = []
     return Path(settings.DATA_DIR)
+
+
+@pytest.fixture(autouse=True)
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A streamed file's end would close the connection that holds the test's own transaction."""
+    monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda self: None)
 
 
 @pytest.fixture
