@@ -111,9 +111,8 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
         ),
         Step(
             "Post-process",
-            "Cut-out, upscale and colour, as part of a run.",
-            done=project.has_postprocess,
-            url=run,
+            "Cut-out, upscale and colour come with a later version.",
+            done=False,
             optional=True,
         ),
         Step(
@@ -170,7 +169,6 @@ def _with_journey(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
         )
 
     jobs = RunJob.objects.filter(run__project=OuterRef("pk"))
-    derived = Candidate.objects.filter(run__project=OuterRef("pk"), final_asset__isnull=False)
     return projects.annotate(
         n_images=_count(ReferenceItem.objects.filter(project=OuterRef("pk")), "project"),
         n_sets=_count(ReferenceSet.objects.filter(project=OuterRef("pk")), "project"),
@@ -181,7 +179,6 @@ def _with_journey(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
         has_style_run=finished("style"),
         has_time_run=finished("time"),
         has_weather_run=finished("weather"),
-        has_postprocess=Exists(derived.exclude(final_asset=F("output_asset"))),
     )
 
 
