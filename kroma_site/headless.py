@@ -20,6 +20,7 @@ from pipeline.engine.runlog import summary_lines
 from pipeline.models import Run, RunJob
 from pipeline.models.runs import OPEN_CANDIDATE
 from pipeline.services.planning import display_path
+from pipeline.services.winners import PublishedWinners
 from pipeline.store import store_for
 
 LOOK = 0.25  # seconds
@@ -149,6 +150,19 @@ def failures(run: Run) -> list[dict[str, str]]:
         reason = "; ".join(sorted(messages)) or job.failure_reason or job.status
         found.append({"job": job.job_key, "scene": job.label, "reason": reason})
     return found
+
+
+def winner_list(published: PublishedWinners) -> list[dict[str, str]]:
+    """The winners as programs read them."""
+    return [
+        {
+            "job": winner.job_key,
+            "scene": winner.scene,
+            "path": str(path),
+            "sha256": winner.asset.sha256,
+        }
+        for winner, path in published.files
+    ]
 
 
 def split_paths(values: Sequence[str]) -> list[Path]:

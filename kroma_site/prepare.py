@@ -1,11 +1,13 @@
 """Bringing an installation into a state in which it can run: checked, migrated, with its first owner."""
 
 import fcntl
+import json
 import logging
 import os
 import sqlite3
+import sys
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +44,37 @@ class OperatorCommand(BaseCommand):
         parser.called_from_command_line = False  # a wrong option is a fault like the others
         return parser
 
+    has_answered = False
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        try:
+            self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+        except CommandError as error:  # Django's own would show a traceback
+            if "--json" in argv:
+                self.print_json({"ok": False, "error": str(error)})
+            self.stderr.write(str(error))
+            sys.exit(error.returncode)
+        super().run_from_argv(argv)
+
     def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return self._executed(*args, **options)
+        except CommandError as error:
+            if options.get("json") and not self.has_answered:
+                self.print_json({"ok": False, "error": str(error)})
+            raise
+
+    def print_json(self, document: Mapping[str, object]) -> None:
+        """The one object on standard output that `--json` asks for, also when the command fails."""
+        self.has_answered = True
+        self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
+
+    def say(self, line: str) -> None:
+        """One line for people, beside what programs read."""
+        self.stderr.write(line, str)
+        self.stderr.flush()
+
+    def _executed(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
         except KromaError as error:

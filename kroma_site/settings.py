@@ -124,7 +124,8 @@ if DATABASE_URL:
         raise ImproperlyConfigured(
             "KROMA_DATABASE_URL is not a database address such as postgresql://user@host/name"
         ) from error
-    DATABASES["default"]["OPTIONS"] = {"options": "-c synchronous_commit=on"}
+    _options = DATABASES["default"].setdefault("OPTIONS", {})
+    _options["options"] = f"{_options.get('options', '')} -c synchronous_commit=on".strip()
 else:
     DATABASES = {
         "default": {
@@ -153,6 +154,7 @@ Q_CLUSTER = {
     "poll": 0.1,
     "timeout": TASK_TIMEOUT,
     "retry": 3 * TASK_TIMEOUT + 60,
+    "recycle": 10**9,  # a process that is replaced would look like one that died
     "ack_failures": True,
     "max_attempts": 1,
     "catch_up": False,

@@ -169,7 +169,7 @@ def up(*, bind: str, n_workers: int, with_demo: bool, say: Say) -> int:
     if faults:
         raise CommandError(told(faults))
     make_places()
-    with only_one():
+    with only_one(bind):
         _refuse_taken(bind)
         prepare(bind=bind)
         say(f"State: {settings.DATA_DIR}")
@@ -193,7 +193,7 @@ def up(*, bind: str, n_workers: int, with_demo: bool, say: Say) -> int:
 
 
 @contextmanager
-def only_one() -> Iterator[None]:
+def only_one(bind: str) -> Iterator[None]:
     """Hold the data folder as the one `up` that runs over it. Raises `CommandError` naming the other one."""
     path = _lock_file()
     with path.open("a+", encoding="ascii") as file:
@@ -201,12 +201,13 @@ def only_one() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
+            process = file.read().partition(" ")[0]
             raise CommandError(
-                f"The workspace of {settings.DATA_DIR} is running already (process {file.read().strip()}): "
+                f"The workspace of {settings.DATA_DIR} is running already (process {process}): "
                 "use that one, stop it, or name another folder in KROMA_DATA_DIR"
             ) from None
         file.truncate(0)
-        file.write(f"{os.getpid()}\n")
+        file.write(f"{os.getpid()} {bind}\n")
         file.flush()
         yield
 
@@ -221,6 +222,13 @@ def is_running() -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def running_bind() -> str:
+    """The address at which the `up` over this data folder listens; '' if none runs."""
+    if not is_running():
+        return ""
+    return _lock_file().read_text(encoding="ascii").strip().partition(" ")[2]
 
 
 def health_status(bind: str) -> int:

@@ -47,9 +47,10 @@ def work() -> int:
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
     cluster.start()
-    code = _watch(cluster, asked)
-    _end(cluster, asked)
-    return code
+    try:
+        return _watch(cluster, asked)
+    finally:
+        _end(cluster, asked)
 
 
 def _watch(cluster: Cluster, asked: _Signals) -> int:
@@ -79,8 +80,8 @@ def _watch(cluster: Cluster, asked: _Signals) -> int:
 def _ring() -> None:
     try:
         runs.ring_again()
-    except DatabaseError as error:
-        logger.warning("The bell could not ring: %s", error)
+    except Exception:  # whatever it is, the bell must ring for the others
+        logger.exception("The bell could not ring")
     finally:
         connections.close_all()
 
@@ -98,7 +99,7 @@ def _end(cluster: Cluster, asked: _Signals) -> None:
     cluster.sentinel.kill()  # its processes die with it
     cluster.sentinel.join(5)
     try:
-        ending.release_leases()
+        ending.release_leases(on_purpose=asked.n > 0)
     except DatabaseError as error:
         logger.warning("The leases of this worker end by themselves, they could not be released: %s", error)
     finally:

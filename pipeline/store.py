@@ -5,7 +5,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from pipeline.engine.names import ARCHIVE_BAD, ARCHIVE_REPLACED, INTERNAL, OUTPUTS, RUNS
@@ -20,11 +20,17 @@ LAYOUT = (OUTPUTS, RUNS, ARCHIVE_BAD, ARCHIVE_REPLACED)
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
-class StorageFull(KromaError):
-    """No room for a file; nothing was changed."""
+class StorageFailed(KromaError):
+    """A file could not be written or moved; nothing was changed."""
 
     status = 507
     kind = "infra"
+    code = "storage_failed"
+
+
+class StorageFull(StorageFailed):
+    """No room for a file; nothing was changed."""
+
     code = "disk_full"
 
 
@@ -57,18 +63,33 @@ class AssetStore:
         return sha256_of(self.path(name))
 
     def write(self, name: str, data: bytes) -> str:
-        """Put a file in place atomically, in place of an older one; its sha256. Raises `StorageFull`."""
-        path = self.path(name)
+        """Put a file in place atomically, in place of an older one; its sha256. Raises `StorageFailed`."""
         with self.draft(name, data) as draft:
+            self.put(draft, name)
+        return hashlib.sha256(data).hexdigest()
+
+    def put(self, draft: Path, name: str) -> None:
+        """Rename a draft into place, durably. Raises `StorageFailed`."""
+        path = self.path(name)
+        with writing(path):
             draft.replace(path)
             _sync_folder(path.parent)
-        return hashlib.sha256(data).hexdigest()
+
+    def move(self, name: str, target: str) -> None:
+        """Rename a file within the root, durably. Raises `StorageFailed`, `FileNotFoundError`."""
+        source, path = self.path(name), self.path(target)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(path)
+            _sync_folder(path.parent)
 
     def keep(self, folder: str, data: bytes, extension: str) -> tuple[str, str]:
         """Keep bytes under their own hash; `(sha256, name)`. What is there already is not written again."""
         sha256 = hashlib.sha256(data).hexdigest()
         name = f"{folder}/{sha256}.{extension}"
-        if not self.exists(name):
+        with writing(self.path(name)):
+            there = self.exists(name)
+        if not there:
             self.write(name, data)
         return sha256, name
 
@@ -76,12 +97,12 @@ class AssetStore:
     def draft(self, name: str, data: bytes) -> Iterator[Path]:
         """A synced temporary file beside `name`, to be renamed into place; removed if it was not.
 
-        Raises `StorageFull` when there is no room for it.
+        Raises `StorageFailed`, as `StorageFull` when there is no room for it.
         """
         target = self.path(name)
         draft = target.with_name(f".draft-{uuid.uuid4().hex}")
         try:
-            with room_for(target):
+            with writing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with draft.open("xb") as file:
                     file.write(data)
@@ -89,29 +110,31 @@ class AssetStore:
                     os.fsync(file.fileno())
             yield draft
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
 
     def make_layout(self) -> None:
-        """Create the folders that every run has. Raises `StorageFull`, or `Invalid` if it is not allowed."""
+        """Create the folders that every run has. Raises `StorageFailed`."""
         for folder in LAYOUT:
             path = self.path(folder)
-            with room_for(path):
-                try:
-                    path.mkdir(parents=True, exist_ok=True)
-                except PermissionError as error:
-                    raise Invalid(f"Kroma may not write to {self.root}: give it the right to") from error
+            with writing(path):
+                path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def room_for(target: Path) -> Iterator[None]:
-    """Turn “no space left” into one sentence that names the place."""
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the file system says while `target` is written into one sentence that names the place."""
     try:
         yield
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        raise StorageFull(
-            f"The disk that holds {target.parent} is full: free some space there, then run it again"
+        if error.errno in NO_SPACE:
+            raise StorageFull(
+                f"The disk that holds {target.parent} is full: free some space there, then run it again"
+            ) from error
+        raise StorageFailed(
+            f"{target} can't be written ({error.strerror}): look at the rights and names in its folder"
         ) from error
 
 

@@ -17,9 +17,10 @@ class SigninForm(AuthenticationForm):
     }
 
 
-def password_form(user: User, data: Any = None) -> "SetPasswordForm[User]":
-    """To set a first password, or to change the one that is there, which must then be given too."""
-    return PasswordChangeForm(user, data) if user.has_usable_password() else SetPasswordForm(user, data)
+def password_form(user: User, data: Any = None, *, by_link: bool) -> "SetPasswordForm[User]":
+    """To set a password; the one that is there must be given too, unless one came in by a link without it."""
+    asks_for_old = user.has_usable_password() and not by_link
+    return PasswordChangeForm(user, data) if asks_for_old else SetPasswordForm(user, data)
 
 
 class ProjectForm(forms.ModelForm[Project]):

@@ -168,8 +168,8 @@ def _check_scenes(request: RunRequest, manifest: Manifest) -> None:
         raise PlanningError("There are no scene references; name at least one scene image")
     if n_scenes > limit:
         raise PlanningError(
-            f"{n_scenes} jobs are more than the batch limit of {limit}; plan fewer scenes or raise"
-            " 'safe_batch_limit'"
+            f"{n_scenes} jobs are more than the batch limit of {limit}; make them in several runs, or"
+            " raise the limit ('safe_batch_limit' of the manifest, --batch-limit of the command)"
         )
     for name, paths in (("scene", request.scenes), ("style", request.style_refs)):
         if not all(path.strip() for path in paths):

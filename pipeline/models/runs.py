@@ -223,12 +223,14 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
     ) -> uuid.UUID | None:
         """Take one candidate for work: the lease's token, or None if it is not ours to take.
 
-        One conditional UPDATE. Takes what is planned, and what a dead worker left (its lease has expired).
+        One conditional UPDATE without a join: PostgreSQL judges the row again after it waited for another
+        worker only by the row's own columns. Takes what is planned, and what a dead worker left (its lease
+        has expired).
         A candidate of a run that is paused or canceled stays where it is.
         """
         token = token or uuid.uuid4()
         free = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
-        taken = self.filter(free, pk=pk, run__status__in=["queued", "running"]).update(
+        taken = self.filter(free, pk=pk, run__in=Run.objects.unfinished()).update(
             status=Candidate.Status.RUNNING,
             lease_token=token,
             lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
@@ -239,16 +241,16 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
 
     def stalled(self, now: datetime) -> Self:
         """What a dead worker left behind in a run that should go on."""
-        return self.filter(
-            status__in=["running", "generated"], lease_until__lt=now, run__status__in=["queued", "running"]
-        )
+        left = self.filter(status__in=["running", "generated"], lease_until__lt=now)
+        return left._not_rung_since(now).filter(run__in=Run.objects.unfinished())
 
     def unrung(self, now: datetime) -> Self:
         """Planned candidates whose last ring is long enough ago to think that it was lost."""
+        return self.filter(status="planned", run__in=Run.objects.unfinished())._not_rung_since(now)
+
+    def _not_rung_since(self, now: datetime) -> Self:
         before = now - timedelta(seconds=settings.LEASE_SECONDS)
-        return self.filter(status="planned", run__status__in=["queued", "running"]).filter(
-            Q(rung_at__isnull=True) | Q(rung_at__lt=before)
-        )
+        return self.filter(Q(rung_at__isnull=True) | Q(rung_at__lt=before))
 
 
 class Candidate(models.Model):

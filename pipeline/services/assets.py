@@ -1,8 +1,9 @@
 """Publishing files under the contract's names, with their rows; archiving what gave way; thumbnails."""
 
+import hashlib
 import logging
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.engine import names
 from pipeline.models import Asset, Candidate, RunJob
 from pipeline.providers.images import ImageUnreadable, read_image, thumbnail_webp
+from pipeline.services import leases
 from pipeline.store import THUMBNAILS, AssetStore, sha256_of, store_for
 from projects.models import ProjectStorage, ReferenceItem
 
@@ -23,19 +25,21 @@ Pixels = NDArray[np.uint8] | NDArray[Any]
 THUMBNAIL_SIDE = 512  # pixels
 
 
-def publish_output(candidate: Candidate, store: AssetStore, data: bytes, *, size: tuple[int, int]) -> Asset:
+def publish_output(
+    candidate: Candidate, store: AssetStore, data: bytes, *, token: UUID, size: tuple[int, int]
+) -> Asset:
     """Put a candidate's PNG at its planned name, archive what was there, write its row; once a candidate.
 
-    `size` is width and height in pixels. Raises `StorageFull`.
+    `size` is width and height in pixels. Raises `StorageFailed`, `LeaseLost`.
     """
     if candidate.output_asset_id:
         return Asset.objects.get(pk=candidate.output_asset_id)
-    name = candidate.output_name
+    name, sha256 = candidate.output_name, hashlib.sha256(data).hexdigest()
     with store.draft(name, data) as draft, transaction.atomic():
         _lock_names(candidate)
-        sha256 = sha256_of(draft)
+        leases.renew_or_stop(candidate.pk, token)  # whoever took over publishes, not we
         _make_room(candidate, store, name, sha256)
-        draft.replace(store.path(name))
+        store.put(draft, name)
         asset = Asset.objects.create(
             project_id=candidate.run.project_id,
             kind="candidate_output",
@@ -56,13 +60,16 @@ def publish_output(candidate: Candidate, store: AssetStore, data: bytes, *, size
 
 
 def archive_bad(asset: Asset, store: AssetStore) -> None:
-    """Move a file that the guard rejected to the archive; its row follows it. A second call is a no-op."""
-    if asset.metadata.get("archived"):
-        return
+    """Move a file that the guard rejected to the archive; its row follows it. A second call is a no-op.
+
+    Raises `StorageFailed`.
+    """
     with transaction.atomic():
         _lock_names(asset)
-        wanted = f"{names.ARCHIVE_BAD}/{names.bad_name(asset.rel_path, timezone.now())}"
-        _move(asset, store, names.numbered(wanted, store.exists), "bad")
+        asset.refresh_from_db(fields=["rel_path", "metadata"])  # another run may have taken its name
+        if asset.metadata.get("archived") != "bad":
+            stamped = names.bad_name(asset.rel_path, timezone.now())
+            _archive(asset, store, names.ARCHIVE_BAD, stamped, reason="bad")
 
 
 def keep_thumbnail(store: AssetStore, sha256: str, make: Callable[[], bytes]) -> None:
@@ -112,43 +119,42 @@ def _lock_names(of: Candidate | Asset) -> None:
 
 
 def _make_room(candidate: Candidate, store: AssetStore, name: str, sha256: str) -> None:
-    """Archive the file and the row that hold this name.
-
-    A try that died between the renames and its commit may have archived the file already, or have put ours in
-    place: the hashes tell.
-    """
-    path = store.path(name)
-    found = sha256_of(path) if path.is_file() else ""
-    wanted = f"{names.ARCHIVE_REPLACED}/{names.replaced_name(name, timezone.now())}"
-    target = names.numbered(wanted, store.exists)
+    """Archive the row and the file that hold this name, also a file that no row knows."""
+    stamped = names.replaced_name(name, timezone.now())
     row = Asset.objects.filter(project_id=candidate.run.project_id, rel_path=name).first()
-    if row is not None and row.sha256 != found:
-        earlier = _archived_earlier(store, name, row.sha256)
-        row.rel_path = earlier or target
-        row.metadata = {**row.metadata, "archived": "replaced", "path_exists": bool(earlier)}
-        row.save(update_fields=["rel_path", "metadata"])
-    elif row is not None:
-        _move(row, store, target, "replaced")
-    elif found and found != sha256:
-        _rename(path, store.path(target))
+    if row is not None:
+        _archive(row, store, names.ARCHIVE_REPLACED, stamped, reason="replaced")
+    path = store.path(name)
+    if path.is_file() and sha256_of(path) != sha256:
+        store.move(name, names.numbered(f"{names.ARCHIVE_REPLACED}/{stamped}", store.exists))
 
 
-def _archived_earlier(store: AssetStore, name: str, sha256: str) -> str:
-    stem = names.sanitised(Path(name).stem, empty="file")
-    folder = store.path(names.ARCHIVE_REPLACED)
-    for path in sorted(folder.glob(f"{stem}_replaced_*")):
-        if sha256_of(path) == sha256:
-            return f"{names.ARCHIVE_REPLACED}/{path.name}"
-    return ""
+def _archive(asset: Asset, store: AssetStore, folder: str, stamped: str, *, reason: str) -> None:
+    """Move a row with its file to a free name in an archive folder.
 
-
-def _move(asset: Asset, store: AssetStore, target: str, reason: str) -> None:
-    _rename(store.path(asset.rel_path), store.path(target))
+    A try that died between the rename and its commit has moved the file already, and perhaps put another one
+    in its place: the hashes tell. A file that is nowhere leaves its row, which says so.
+    """
+    path = store.path(asset.rel_path)
+    target = names.numbered(f"{folder}/{stamped}", store.exists)
+    found = True
+    if path.is_file() and sha256_of(path) == asset.sha256:
+        store.move(asset.rel_path, target)
+    elif earlier := _archived_earlier(store, folder, asset, reason):
+        target = earlier
+    else:
+        found = False
     asset.rel_path = target
-    asset.metadata = {**asset.metadata, "archived": reason}
+    asset.metadata = {**asset.metadata, "archived": reason, "path_exists": found}
     asset.save(update_fields=["rel_path", "metadata"])
 
 
-def _rename(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(target)
+def _archived_earlier(store: AssetStore, folder: str, asset: Asset, reason: str) -> str:
+    """The archived file with this content that no row names yet, '' if there is none."""
+    stem = names.sanitised(PurePosixPath(asset.rel_path).stem, empty="file")
+    for path in sorted(store.path(folder).glob(f"{stem}_{reason}_*")):
+        name = f"{folder}/{path.name}"
+        taken = Asset.objects.filter(project_id=asset.project_id, rel_path=name).exists()
+        if not taken and sha256_of(path) == asset.sha256:
+            return name
+    return ""

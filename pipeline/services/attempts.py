@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from pipeline.models import Attempt, Candidate, CostEvent
 from pipeline.providers.base import ImageProvider, ProviderError, ProviderResult
+from pipeline.services import leases
 
 
 class WaitsForPerson(Exception):
@@ -31,18 +32,23 @@ def close_left_open(candidate: Candidate, *, token: UUID) -> None:
 
 
 def begin(candidate: Candidate, provider: ImageProvider, *, token: UUID, price: Decimal) -> Attempt:
-    """Commit an open attempt, before the call is made."""
-    earlier = Attempt.objects.filter(candidate=candidate, step="generate")
-    return Attempt.objects.create(
-        project_id=candidate.run.project_id,
-        run=candidate.run,
-        candidate=candidate,
-        number=(earlier.aggregate(last=Max("number"))["last"] or 0) + 1,
-        provider_code=provider.code,
-        billed=provider.billed,
-        reserved_usd=price,
-        lease_token=token,
-    )
+    """Commit an open attempt, before the call is made. Raises `LeaseLost`.
+
+    A worker that was held up since its claim may find that another one has taken over: then it must not call.
+    """
+    with transaction.atomic():
+        leases.renew_or_stop(candidate.pk, token)
+        earlier = Attempt.objects.filter(candidate=candidate, step="generate")
+        return Attempt.objects.create(
+            project_id=candidate.run.project_id,
+            run=candidate.run,
+            candidate=candidate,
+            number=(earlier.aggregate(last=Max("number"))["last"] or 0) + 1,
+            provider_code=provider.code,
+            billed=provider.billed,
+            reserved_usd=price,
+            lease_token=token,
+        )
 
 
 def settle(attempt: Attempt, result: ProviderResult, *, sha256: str, path: str, token: UUID) -> bool:

@@ -97,8 +97,11 @@ def open_calls() -> list[str]:
     ]
 
 
-def release_leases(now: datetime | None = None) -> int:
-    """After all processes of this worker have ended: let others take up at once what it had in hand."""
+def release_leases(*, on_purpose: bool, now: datetime | None = None) -> int:
+    """After all processes of this worker have ended: let others take up at once what it had in hand.
+
+    `on_purpose`: somebody asked it to end, so what it had in hand is not held against it.
+    """
     now = now or timezone.now()
     past = now - timedelta(seconds=1)
     ours = (uuid.UUID(int=_Worker.id * HALF), uuid.UUID(int=_Worker.id * HALF + HALF - 1))
@@ -108,7 +111,7 @@ def release_leases(now: datetime | None = None) -> int:
         )
         released = Candidate.objects.filter(
             status__in=["running", "generated"], lease_token__range=ours, lease_until__gt=past
-        ).update(lease_until=past, n_claims=F("n_claims") - 1)  # on purpose: not the picture's fault
+        ).update(lease_until=past, rung_at=None, n_claims=F("n_claims") - int(on_purpose))
         # What waited in our own hands is lost to the queue for a while: it may be rung for at once.
         Candidate.objects.filter(status="planned", run__in=Run.objects.unfinished()).update(rung_at=None)
     return released

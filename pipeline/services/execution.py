@@ -23,8 +23,8 @@ from pipeline.providers.base import (
 from pipeline.providers.images import ImageUnreadable, encode_png, read_image, thumbnail_webp
 from pipeline.providers.registry import provider_for
 from pipeline.services import assets, attempts, ending, leases, runs
-from pipeline.services.planning import display_path
-from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
+from pipeline.services.planning import display_name
+from pipeline.store import ORIGINALS, AssetStore, StorageFailed, sha256_of, store_for
 from projects.errors import Invalid
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ def execute_candidate(pk: UUID | str) -> None:
     store = store_for(candidate.run.project)
     try:
         _work(candidate, store, token)
+    except leases.LeaseLost:
+        return
     except CandidateFailed as error:
         logger.warning("Candidate %s of %s: %s", candidate.candidate_index, candidate.job.job_key, error)
         _close(candidate, token, Candidate.Status.FAILED, error=error.record)
@@ -119,7 +121,7 @@ def _call(
         raise CandidateFailed("generate", error.kind, error.code, error.message, error.http_status) from error
     try:
         sha256, path = store.keep(ORIGINALS, result.data, result.extension)
-    except StorageFull as error:
+    except StorageFailed as error:
         _could_not_keep(attempt, error, token)
         raise CandidateFailed("generate", error.kind, error.code, str(error)) from error
     ours = attempts.settle(attempt, result, sha256=sha256, path=path, token=token)
@@ -139,7 +141,7 @@ def finish(candidate: Candidate, store: AssetStore, token: UUID) -> None:
         data = store.read(candidate.original_path)
         image = read_image(data, name=candidate.output_name)
         published = data if candidate.original_path.endswith(".png") else encode_png(image)
-        asset = assets.publish_output(candidate, store, published, size=image.size)
+        asset = assets.publish_output(candidate, store, published, token=token, size=image.size)
         assets.keep_thumbnail(store, asset.sha256, lambda: thumbnail_webp(image))
         assets.keep_scene_thumbnail(store, candidate.job)
     except FileNotFoundError as error:
@@ -148,23 +150,26 @@ def finish(candidate: Candidate, store: AssetStore, token: UUID) -> None:
         ) from error
     except ImageUnreadable as error:
         raise CandidateFailed("publish", "provider", "image_unreadable", str(error)) from error
-    except StorageFull as error:
+    except StorageFailed as error:
         raise CandidateFailed("publish", error.kind, error.code, str(error)) from error
     except OSError as error:
-        reason = f"{error.filename or candidate.output_name} can't be written: {error.strerror}"
-        raise CandidateFailed("publish", "infra", "file_error", reason) from error
+        reason = f"{candidate.original_path} can't be read: {error.strerror}"
+        raise CandidateFailed("publish", "infra", "original_unreadable", reason) from error
     _judge(candidate, store, asset, np.asarray(image.convert("RGB")), token)
 
 
 def _judge(candidate: Candidate, store: AssetStore, asset: Asset, rgb: assets.Pixels, token: UUID) -> None:
     guard = GuardSettings(**candidate.run.settings_snapshot["output_guard"])
-    checked = display_path(store.path(candidate.output_name))
+    checked = display_name(store, candidate.output_name)
     report = inspect_pixels(rgb, file=checked, settings=guard)
     rank = rank_of(report, guard.max_chroma_delta)
     rejected = rank.hard_failures > 0
     if rejected:
-        assets.archive_bad(asset, store)
-    bad_archive = display_path(store.path(asset.rel_path)) if rejected else None
+        try:
+            assets.archive_bad(asset, store)
+        except StorageFailed as error:
+            raise CandidateFailed("output_guard", error.kind, error.code, str(error)) from error
+    bad_archive = display_name(store, asset.rel_path) if rejected else None
     block = guard_block(report, checked_input=checked, bad_archive=bad_archive)
     status = Candidate.Status.FAILED_OUTPUT_GUARD if rejected else Candidate.Status.DONE
     reasons = [reason for file in report.files for reason in file.hard_fail_reasons]
@@ -252,7 +257,7 @@ def _request(candidate: Candidate, store: AssetStore) -> GenerateRequest:
     )
 
 
-def _could_not_keep(attempt: Attempt, error: StorageFull, token: UUID) -> None:
+def _could_not_keep(attempt: Attempt, error: StorageFailed, token: UUID) -> None:
     """Bytes that came but found no room: gone for a free provider, a person's matter for a billed one."""
     if attempt.billed:
         attempts.doubt(attempt, OutcomeUnknown(str(error), code=error.code), token=token)

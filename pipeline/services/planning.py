@@ -133,6 +133,14 @@ def display_path(path: Path) -> str:
     return (resolved.relative_to(root) if resolved.is_relative_to(root) else resolved).as_posix()
 
 
+def display_name(store: AssetStore, name: str) -> str:
+    """How a file of a project is written into logs, from its name relative to the project root.
+
+    Says nothing about the file itself, which may have been moved or replaced since.
+    """
+    return f"{display_path(store.root)}/{name}"
+
+
 def _planned(order: RunOrder) -> tuple[ImageProvider, RunPlan]:
     _check_stage(order)
     request = RunRequest(

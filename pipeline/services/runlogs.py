@@ -7,7 +7,7 @@ from pipeline.engine.planning import PlannedCandidate, PlannedJob, RunPlan, RunR
 from pipeline.engine.postprocess import PostprocessPlan
 from pipeline.engine.ranking import JobOutcome, Rank
 from pipeline.models import Candidate, Run, RunJob
-from pipeline.services.planning import display_path
+from pipeline.services.planning import display_name, display_path
 from pipeline.store import AssetStore, store_for
 
 
@@ -27,7 +27,8 @@ def render_run_log(run: Run, store: AssetStore) -> str:
             "candidates__final_asset",
         )
     )
-    shown = {image["path"]: display_path(store.path(image["path"])) for job in jobs for image in job.inputs}
+    root = display_path(store.root)
+    shown = {image["path"]: f"{root}/{image['path']}" for job in jobs for image in job.inputs}
     inputs = {
         shown[image["path"]]: image["sha256"] for job in jobs for image in job.inputs if image["sha256"]
     }
@@ -133,8 +134,8 @@ def _candidate_record(candidate: Candidate, store: AssetStore) -> runlog.Candida
         rank=Rank(
             candidate.rank_hard_failures, candidate.rank_soft_warnings, candidate.rank_avg_chroma_exceed
         ),
-        output=display_path(store.path(candidate.output_name)) if output else None,
-        final_output=display_path(store.path(final.rel_path)) if final else None,
+        output=display_name(store, candidate.output_name) if output else None,
+        final_output=display_name(store, final.rel_path) if final else None,
         sha256=final.sha256 if final else None,
         original_sha256=candidate.original_sha256 or None,
         attempts=len(candidate.attempts.all()),

@@ -1,5 +1,8 @@
 """Starting runs and bringing them to an end."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,7 +19,9 @@ from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.store import store_for
 from projects import audit
 from projects.access import Principal
-from projects.errors import Invalid, PlanChanged, PriceUnknown, SpendNotConfirmed
+from projects.errors import Invalid, KromaError, PlanChanged, PriceUnknown, SpendNotConfirmed
+
+logger = logging.getLogger(__name__)
 
 MODEL_BATCH = 500  # rows of one INSERT
 RING_BATCH = 500  # candidates that one look of the bell rings again
@@ -74,8 +79,9 @@ def record_dry_run(prepared: PreparedRun, *, by: Principal) -> Run:
     store.make_layout()
     with transaction.atomic():
         run = _write_rows(prepared, by=by, status=Run.Status.OK)
+        # Inside the transaction, as a dry run without its log would be of no use; it is one small file.
+        runlogs.write_run_log(run)
         audit.record(prepared.project, "run.planned", run, by=by, plan_hash=prepared.plan_hash)
-    runlogs.write_run_log(run)
     return run
 
 
@@ -130,11 +136,13 @@ def ring_again(now: datetime | None = None) -> int:
         .select_related("run__project")
     )
     for job in jobs:
-        close_job_if_finished(job)
+        with _others_go_on(job.run):
+            close_job_if_finished(job)
     undecided = RunJob.objects.filter(run=OuterRef("pk"), finished_at__isnull=True)
     runs = list(Run.objects.unfinished().filter(~Exists(undecided)).select_related("project"))
     for run in runs:
-        close_run_if_finished(run)
+        with _others_go_on(run):
+            close_run_if_finished(run)
     return len(stalled) + len(jobs) + len(runs)
 
 
@@ -159,6 +167,15 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, threshol
         Asset.objects.filter(pk__in=finals, candidate__candidate_index=winner.index).update(
             kind="job_final_output"
         )
+
+
+@contextmanager
+def _others_go_on(run: Run) -> Iterator[None]:
+    """What stands against one run, such as a log that can't be written, must not hold up the others."""
+    try:
+        yield
+    except (KromaError, OSError) as error:
+        logger.error("Run %s could not be closed, it is tried again: %s", run.pk, error)  # noqa: TRY400
 
 
 def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:

@@ -39,8 +39,8 @@ class PublishedWinners:
 
 
 def winners_of(run: Run, *, approved_only: bool = False) -> list[Winner]:
-    """The winners of a run in the order of its jobs."""
-    jobs = run.jobs.filter(status="done").order_by("position")
+    """The winners of a run in the order of its jobs, without those that somebody has rejected."""
+    jobs = run.jobs.filter(status="done").exclude(verdict="rejected").order_by("position")
     if approved_only:
         jobs = jobs.filter(verdict="approved")
     found: list[Winner] = []

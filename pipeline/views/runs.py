@@ -209,6 +209,7 @@ def _verdicts(found: Run) -> dict[str, int]:
     """How many panels have a winner, are approved, rejected, wait for review, or failed; one query."""
     return found.jobs.aggregate(
         n_winners=Count("pk", filter=Q(status="done")),
+        n_kept=Count("pk", filter=Q(status="done") & ~Q(verdict="rejected")),
         n_closed=Count("pk", filter=Q(finished_at__isnull=False)),
         n_approved=Count("pk", filter=Q(verdict="approved")),
         n_rejected=Count("pk", filter=Q(verdict="rejected")),

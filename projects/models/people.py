@@ -21,7 +21,9 @@ class User(AbstractUser):
 class SigninLinkQuerySet(models.QuerySet["SigninLink"]):
     def usable(self, now: datetime) -> Self:
         """Links that were not used and have not expired."""
-        return self.filter(used_at__isnull=True, expires_at__gt=now, user__is_active=True)
+        # No join: an UPDATE that waited for another one is judged again by the row's own columns only.
+        active = User.objects.filter(is_active=True)
+        return self.filter(used_at__isnull=True, expires_at__gt=now, user__in=active)
 
 
 class SigninLink(models.Model):

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 
 from projects import audit
 from projects.access import Principal
@@ -36,20 +36,21 @@ def save_entry(project: Project, entry: Entry, *, by: Principal) -> Entry:
 def delete_entry(project: Project, entry: Entry, *, by: Principal) -> None:
     """Take one entry out of the library. Runs that used it keep what they recorded; files stay."""
     word = WORDS[entry._meta.model_name or ""]
-    with transaction.atomic():
-        audit.record(project, f"{word.replace(' ', '_')}.deleted", entry, by=by, name=entry.name)
-        entry.delete()
+    _delete(project, entry, f"{word.replace(' ', '_')}.deleted", by=by, name=entry.name)
 
 
 def remove_item(item: ReferenceItem, *, by: Principal) -> None:
     """Take one image out of its set. Its file stays, as runs may have been made from it."""
+    _delete(
+        item.project, item, "reference_item.deleted", by=by, label=item.label, content_uri=item.content_uri
+    )
+
+
+def _delete(project: Project, row: models.Model, event: str, *, by: Principal, **payload: str) -> None:
     with transaction.atomic():
-        audit.record(
-            item.project,
-            "reference_item.deleted",
-            item,
-            by=by,
-            label=item.label,
-            content_uri=item.content_uri,
-        )
-        item.delete()
+        pk = row.pk
+        # First the row, then the trail: its one head is held until the transaction ends, and whoever else
+        # writes the rows that hang on this one takes it last, too.
+        row.delete()
+        row.pk = pk
+        audit.record(project, event, row, by=by, **payload)

@@ -9,6 +9,7 @@ from projects.models import Membership, Project, ProjectStorage, User
 from projects.names import slugified
 
 # Addresses that mean something else on our pages.
+LONGEST_NAME = 200
 RESERVED_SLUGS = frozenset({"new"})
 
 
@@ -20,6 +21,9 @@ def create_project(
     if not name:
         raise Invalid("A universe needs a name")
     slug = slugified(slug or name) or "project"
+    # The slug names a folder, and file systems stop at 255 bytes.
+    if len(name) > LONGEST_NAME or len(slug) > LONGEST_NAME:
+        raise Invalid(f"The name has more than {LONGEST_NAME} characters: choose a shorter one")
     if slug in RESERVED_SLUGS:
         raise Invalid(f"“{name}” can't be used as a name: choose another one")
     try:

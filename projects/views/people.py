@@ -50,6 +50,7 @@ def signin_link(request: PageRequest, token: str) -> HttpResponse:
     if user is None:
         return render(request, "projects/signin_link_used.html", status=410)
     login(request, user, backend=BACKEND)
+    request.session["by_link"] = True
     return redirect("pipeline:project-list")
 
 
@@ -67,7 +68,7 @@ def signout(request: PageRequest) -> HttpResponse:
 def password(request: PageRequest) -> HttpResponse:
     """Set a password, so that one can come back without a link."""
     user = cast(User, request.user)
-    form = password_form(user, request.POST or None)
+    form = password_form(user, request.POST or None, by_link=request.session.get("by_link", False))
     if request.method == "POST" and form.is_valid():
         people.set_password(user, form.cleaned_data["new_password1"], by=request.principal)
         update_session_auth_hash(request, user)  # else this session would end with the old password

@@ -32,6 +32,10 @@
     showZoom();
   });
   document.addEventListener("htmx:afterSettle", showZoom);
+  // What was typed is sent: the keys belong to the next panel. htmx would put the cursor back into the field.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.status < 400 && document.activeElement) document.activeElement.blur();
+  });
 
   // Zoomed pictures show the same place: what one of them is scrolled to, the others follow.
   let leader = null;

@@ -168,7 +168,7 @@ def test_an_ending_worker_gives_back_its_own_leases_only(
     call = Attempt.objects.create(
         project=project, run=run, candidate=ours, provider_code="local", billed=False, lease_token=token
     )
-    assert ending.release_leases(now) == 1
+    assert ending.release_leases(on_purpose=True, now=now) == 1
     assert list(Candidate.objects.stalled(now)) == [ours]
     call.refresh_from_db()
     assert (call.status, call.error_code) == ("abandoned", "worker_stopped")

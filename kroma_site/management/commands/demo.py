@@ -1,4 +1,3 @@
-import json
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -7,7 +6,7 @@ from django.conf import settings
 from django.core.management import CommandError
 
 from kroma_site.demo import universe
-from kroma_site.headless import failures, split_paths, wait_for
+from kroma_site.headless import failures, split_paths, wait_for, winner_list
 from kroma_site.prepare import OperatorCommand, prepare, worker_count
 from pipeline.models import Run
 from pipeline.services.references import find_inputs
@@ -34,16 +33,16 @@ class Command(OperatorCommand):
         prepare()
         run = universe.latest_run() if once else None
         if run is not None and not run.is_open:
-            self._say(f"The example universe is there, with a finished run of {run.n_jobs} panels.")
+            self.say(f"The example universe is there, with a finished run of {run.n_jobs} panels.")
             return
         if run is None:
-            self._say("Building the example universe Saltmarsh.")
-            self._say("The classical looks are used; the style network comes with a later version.")
+            self.say("Building the example universe Saltmarsh.")
+            self.say("It is drawn in the classical looks: ink, hatching and flat colour.")
             project = universe.build()
             plan = universe.plan(project, scenes=scenes)
             run = start_run(plan, by=Principal(first_owner()), confirm_spend=True)
-            self._say(f"{plan.n_images} images, free, runs here.")
-        run = wait_for(run, n_workers=workers, say=self._say, bar=sys.stderr.isatty() and not once)
+            self.say(f"{plan.n_images} images, free, runs here.")
+        run = wait_for(run, n_workers=workers, say=self.say, bar=sys.stderr.isatty() and not once)
         self._tell(run, as_json=options["json"])
 
     def _tell(self, run: Run, *, as_json: bool) -> None:
@@ -57,26 +56,14 @@ class Command(OperatorCommand):
                 "winners_dir": str(published.folder),
                 "contact_sheet": str(published.contact_sheet),
                 "jobs": run.n_jobs,
-                "winners": [
-                    {
-                        "job": winner.job_key,
-                        "scene": winner.scene,
-                        "path": str(path),
-                        "sha256": winner.asset.sha256,
-                    }
-                    for winner, path in published.files
-                ],
+                "winners": winner_list(published),
             }
-            self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
+            self.print_json(document)
         lost = failures(run)
         for failure in lost:
-            self._say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
-        tell = self._say if as_json else self.stdout.write
+            self.say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
+        tell = self.say if as_json else self.stdout.write
         tell(f"Winners: {published.folder}")
         tell(f"Contact sheet: {published.contact_sheet}")
         if run.status != Run.Status.OK:
             raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
-
-    def _say(self, line: str) -> None:
-        self.stderr.write(line, self.style.NOTICE)
-        self.stderr.flush()

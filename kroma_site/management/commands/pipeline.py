@@ -1,4 +1,3 @@
-import json
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -6,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import CommandError
 
-from kroma_site.headless import failures, split_paths, summary, wait_for
+from kroma_site.headless import failures, split_paths, summary, wait_for, winner_list
 from kroma_site.prepare import OperatorCommand, prepare, worker_count
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.models import Run
@@ -74,7 +73,7 @@ class Command(OperatorCommand):
         copy_found(project, found_styles, place="styles")
         plan = prepare_run(project, order)
         for warning in plan.warnings:
-            self._say(f"Note: {warning}")
+            self.say(f"Note: {warning}")
         if mode == "dry":
             self._dry(plan, as_json=options["json"])
         else:
@@ -83,7 +82,7 @@ class Command(OperatorCommand):
     def _dry(self, plan: PreparedRun, *, as_json: bool) -> None:
         run = record_dry_run(plan, by=OPERATOR)
         if as_json:
-            self._print_json({"ok": True, "run_id": str(run.pk), **described(plan), **summary_fields(run)})
+            self.print_json({"ok": True, "run_id": str(run.pk), **described(plan), **summary_fields(run)})
             return
         self.stdout.write(f"{len(plan.plan.jobs)} jobs, {plan.n_images} images, {price(plan)}")
         for prompt in dict.fromkeys(job.prompt for job in plan.plan.jobs):
@@ -97,21 +96,13 @@ class Command(OperatorCommand):
 
     def _run(self, plan: PreparedRun, *, n_workers: int, as_json: bool) -> None:
         run = start_run(plan, by=OPERATOR, confirm_spend=True)
-        self._say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
-        run = wait_for(run, n_workers=n_workers, say=self._say, bar=sys.stderr.isatty())
+        self.say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
+        run = wait_for(run, n_workers=n_workers, say=self.say, bar=sys.stderr.isatty())
         published = publish_winners(run)
         lost = failures(run)
         if as_json:
-            winners = [
-                {
-                    "job": winner.job_key,
-                    "scene": winner.scene,
-                    "path": str(path),
-                    "sha256": winner.asset.sha256,
-                }
-                for winner, path in published.files
-            ]
-            self._print_json(
+            winners = winner_list(published)
+            self.print_json(
                 {
                     "ok": run.status == Run.Status.OK,
                     "status": run.status,
@@ -127,22 +118,15 @@ class Command(OperatorCommand):
             for line in summary(run):
                 self.stdout.write(line)
         for failure in lost:
-            self._say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
-        self._say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
+            self.say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
+        self.say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
         if run.status != Run.Status.OK:
             raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
 
     def _new_project(self, name: str) -> Project:
         project = create_project(name=name, owner=first_owner(), by=OPERATOR)
-        self._say(f"Made the universe {project.slug}, which belongs to local.")
+        self.say(f"Made the universe {project.slug}, which belongs to local.")
         return project
-
-    def _say(self, line: str) -> None:
-        self.stderr.write(line, self.style.NOTICE)
-        self.stderr.flush()
-
-    def _print_json(self, document: dict[str, object]) -> None:
-        self.stdout.write(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def described(plan: PreparedRun) -> dict[str, object]:

@@ -5,6 +5,7 @@ from django.conf import settings
 
 from kroma_site.addresses import new_signin_url
 from kroma_site.prepare import OperatorCommand
+from kroma_site.supervisor import running_bind
 
 
 class Command(OperatorCommand):
@@ -14,4 +15,4 @@ class Command(OperatorCommand):
         parser.add_argument("username", metavar="USER")
 
     def handle(self, *, username: str, **options: Any) -> None:
-        self.stdout.write(new_signin_url(username, bind=settings.BIND))
+        self.stdout.write(new_signin_url(username, bind=running_bind() or settings.BIND))

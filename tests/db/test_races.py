@@ -1,0 +1,107 @@
+"""Two workers at the same row at the same moment. Collected on PostgreSQL only, which really lets them."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from pipeline.models import Candidate, Run
+from pipeline.services import leases
+from projects import audit
+from projects.access import OPERATOR
+from projects.models import StyleGuide
+from projects.services import people
+from projects.services.library import delete_entry, save_entry
+from tests.factories import make_project, make_run, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_candidate() -> Candidate:
+    with mock.patch("pipeline.enqueue.async_task"):
+        return make_run(make_project()).candidates.get()
+
+
+class Beside(threading.Thread):
+    """Does something over a connection of its own; `result` is what came of it, or the error."""
+
+    def __init__(self, what: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.what = what
+        self.result: Any = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.what()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.result = error
+        finally:
+            connection.close()
+
+    def start_and_wait_until_it_is_blocked(self) -> None:
+        self.start()
+        with connection.cursor() as cursor:
+            while self.is_alive():
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                if cursor.fetchone()[0]:
+                    return
+
+
+def test_a_candidate_is_claimed_once() -> None:
+    candidate = make_candidate()
+    other = Beside(lambda: Candidate.objects.claim(candidate.pk, now=timezone.now()))
+    with transaction.atomic():
+        assert Candidate.objects.claim(candidate.pk, now=timezone.now())
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert other.result is None
+
+
+def test_a_link_lets_in_once() -> None:
+    make_user(username="bob")
+    token = people.make_signin_link("bob", by=OPERATOR)
+    other = Beside(lambda: people.use_signin_link(token))
+    with transaction.atomic():
+        assert people.use_signin_link(token)
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert other.result is None
+
+
+def test_a_lease_is_renewed_again_after_the_connection_was_lost(settings: Settings) -> None:
+    settings.LEASE_SECONDS = 3
+    candidate = make_candidate()
+    token = Candidate.objects.claim(candidate.pk, now=timezone.now())
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    def lease_until_beyond(moment: Any) -> bool:
+        candidate.refresh_from_db()
+        return bool(candidate.lease_until > moment)
+
+    with leases.renewed(candidate.pk, token), connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {others}")
+        deadline = timezone.now() + timedelta(seconds=3)
+        while not lease_until_beyond(deadline + timedelta(seconds=1)) and timezone.now() < deadline:
+            cursor.execute("SELECT pg_sleep(0.1)")
+    assert lease_until_beyond(deadline)
+
+
+def test_deleting_a_guide_while_a_run_is_closed_is_no_deadlock() -> None:
+    candidate = make_candidate()
+    run = candidate.run
+    guide = save_entry(run.project, StyleGuide(name="Ink"), by=OPERATOR)
+    Run.objects.filter(pk=run.pk).update(style_guide=guide)
+    other = Beside(lambda: delete_entry(run.project, guide, by=OPERATOR))
+    with transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(status="failed", finished_at=timezone.now())
+        other.start_and_wait_until_it_is_blocked()
+        audit.record(run.project, "run.finished", run, by=OPERATOR)
+    other.join()
+    assert other.result is None
+    assert list(audit.faults()) == []
