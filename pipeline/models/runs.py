@@ -16,6 +16,10 @@ from projects.models import Project, StyleGuide
 
 # What a candidate can still come out of by itself, without a person.
 OPEN_CANDIDATE = ("planned", "running", "generated")
+# What a retry makes again, unless its panel has a winner.
+REDONE = ("failed", "canceled")
+# Errors after which the kept bytes are no use to a second try: it has to call again.
+USELESS_ORIGINAL = ("image_unreadable", "original_missing")
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -40,8 +44,17 @@ class RunQuerySet(models.QuerySet["Run"]):
         )
 
     def unfinished(self) -> Self:
-        """Paid runs that workers still have to bring to an end."""
-        return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
+        """Paid runs without an end; a paused one may reach it with what was in hand."""
+        return self.filter(status__in=Run.OPEN_STATUSES)
+
+    def owing_a_log(self) -> Self:
+        """Canceled runs of which something ended after the cancel, and nothing is open any more."""
+        jobs = RunJob.objects.filter(run=OuterRef("pk"))
+        return self.filter(
+            Exists(jobs.filter(finished_at__gt=OuterRef("finished_at"))),
+            ~Exists(jobs.filter(finished_at__isnull=True)),
+            status=Run.Status.CANCELED,
+        )
 
 
 class Run(models.Model):
@@ -148,6 +161,14 @@ class RunJobQuerySet(models.QuerySet["RunJob"]):
         """Finished jobs with a winner about which nobody has said anything."""
         return self.filter(status=RunJob.Status.DONE, verdict="")
 
+    def with_redone(self) -> Self:
+        """Annotate how many candidates a retry makes: `n_redone`, and `n_called` of them by a new call."""
+        redone = Q(candidates__status__in=REDONE)
+        call = Q(candidates__original_sha256="") | Q(candidates__error__code__in=USELESS_ORIGINAL)
+        return self.annotate(
+            n_redone=Count("candidates", filter=redone), n_called=Count("candidates", filter=redone & call)
+        )
+
     def ready_to_close(self) -> Self:
         """Jobs without an outcome whose candidates have all come to an end."""
         open_candidates = Candidate.objects.filter(
@@ -188,6 +209,10 @@ class RunJob(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
     objects = RunJobQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        n_redone: int
+        n_called: int
 
     class Meta:
         ordering = ["run", "position"]
@@ -242,6 +267,11 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         return self.filter(
             status__in=["running", "generated"], lease_until__lt=now, run__status__in=["queued", "running"]
         )
+
+    def left_in_canceled(self, now: datetime) -> Self:
+        """What nobody works on any more in a canceled run, and nobody will."""
+        idle = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
+        return self.filter(idle, run__status="canceled")
 
     def unrung(self, now: datetime) -> Self:
         """Planned candidates whose last ring is long enough ago to think that it was lost."""
@@ -323,6 +353,14 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def open(self) -> Self:
         """Calls that were begun and of which nothing has been heard."""
         return self.filter(status=Attempt.Status.OPEN)
+
+    def in_doubt(self) -> Self:
+        """Calls that may have been billed: they wait for an owner to decide, the oldest first."""
+        return self.filter(status=Attempt.Status.IN_DOUBT).order_by("started_at")
+
+    def reserving(self) -> Self:
+        """Calls whose reserved sum is still held back."""
+        return self.filter(status__in=(Attempt.Status.OPEN, Attempt.Status.IN_DOUBT))
 
 
 class Attempt(models.Model):

@@ -15,7 +15,6 @@ from PIL import Image
 from pipeline.models import Asset, Attempt, Candidate, QualityReport, Run
 from pipeline.providers.base import (
     GenerateRequest,
-    Health,
     OutcomeUnknown,
     ProviderError,
     ProviderRefused,
@@ -25,60 +24,9 @@ from pipeline.services import execution, runs
 from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
 from projects.models import AuditEvent, Project
 from tests.factories import make_plan, make_run, png
+from tests.fakes import FakeProvider, Use, expire_leases, work_through
 
 pytestmark = pytest.mark.django_db
-
-
-class FakeProvider:
-    """Draws another picture for each seed, or does what `answer` does. Counts its calls."""
-
-    code = "local"
-
-    def __init__(
-        self, *, repeatable: bool = True, answer: Callable[[GenerateRequest], bytes] | None = None
-    ) -> None:
-        self.repeatable = repeatable
-        self.billed = not repeatable
-        self.answer = answer or (lambda request: png(number=request.seed % 1000))
-        self.requests: list[GenerateRequest] = []
-
-    def health(self) -> Health:
-        return Health(ok=True, message="")
-
-    def describe(self) -> dict[str, object]:
-        return {"look": "fake"}
-
-    def estimate(self, request: GenerateRequest) -> Decimal | None:
-        return Decimal("0.04") if self.billed else Decimal(0)
-
-    def generate(self, request: GenerateRequest) -> ProviderResult:
-        self.requests.append(request)
-        cost = Decimal("0.04") if self.billed else Decimal(0)
-        return ProviderResult(self.answer(request), "image/png", "png", "fake", "96x128", "", cost)
-
-
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeProvider], FakeProvider]:
-    def install(provider: FakeProvider) -> FakeProvider:
-        for module in ("execution", "planning"):
-            monkeypatch.setattr(f"pipeline.services.{module}.provider_for", lambda code: provider)
-        return provider
-
-    return install
-
-
-Use = Callable[[FakeProvider], FakeProvider]
-
-
-def work_through(run: Run) -> None:
-    for pk in run.candidates.order_by("job__position", "candidate_index").values_list("pk", flat=True):
-        execution.execute_candidate(pk)
-    run.refresh_from_db()
-
-
-def expire_leases() -> None:
-    past = timezone.now() - timedelta(seconds=1)
-    Candidate.objects.filter(lease_until__isnull=False).update(lease_until=past)
 
 
 def log_of(run: Run) -> dict[str, object]:
