@@ -28,7 +28,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(project__in=Project.objects.visible_to(principal))
 
     def with_progress(self) -> Self:
-        """Annotate `n_open`, `n_done`, `n_rejected` and `n_failed`: counts of candidates.
+        """Annotate `n_open`, `n_done`, `n_rejected`, `n_failed`, `n_canceled`, `n_in_doubt`: candidates.
 
         Counting drops the model's own order: say the one you want.
         """
@@ -40,7 +40,9 @@ class RunQuerySet(models.QuerySet["Run"]):
             n_open=candidates(*OPEN_CANDIDATE),
             n_done=candidates("done"),
             n_rejected=candidates("failed_output_guard"),
-            n_failed=candidates("failed", "canceled", "in_doubt"),
+            n_failed=candidates("failed"),
+            n_canceled=candidates("canceled"),
+            n_in_doubt=candidates("in_doubt"),
         )
 
     def unfinished(self) -> Self:
@@ -109,6 +111,8 @@ class Run(models.Model):
         n_done: int
         n_rejected: int
         n_failed: int
+        n_canceled: int
+        n_in_doubt: int
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -55,7 +55,8 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
     newest = Run.objects.filter(project=project)
     # The few runs are picked before their candidates are counted: a project may have very many.
     few = Run.objects.filter(pk__in=newest.values("pk")[:N_RUNS])
-    counted = few.with_progress().annotate(n_closed=F("n_done") + F("n_rejected") + F("n_failed"))
+    n_closed = F("n_done") + F("n_rejected") + F("n_failed") + F("n_in_doubt")
+    counted = few.with_progress().annotate(n_closed=n_closed)
     runs = list(counted.order_by("-created_at", "-id"))  # counting drops the model's own order
     pictures = winners_by_run([run.pk for run in runs], N_WINNERS)
     waiting = (

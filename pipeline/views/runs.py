@@ -197,7 +197,7 @@ def _last_change(panel: Panel) -> datetime:
 
 
 def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
-    """Of each run how many candidates are open, done, rejected by the guard, failed, and all; one query."""
+    """Of each run how many candidates are in which state, and all; one query."""
     rows = (
         Candidate.objects.filter(run__in=runs)
         .order_by()
@@ -206,7 +206,8 @@ def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
             n_all=Count("pk"),
             n_done=Count("pk", filter=Q(status="done")),
             n_rejected=Count("pk", filter=Q(status="failed_output_guard")),
-            n_failed=Count("pk", filter=Q(status__in=["failed", "canceled"])),
+            n_failed=Count("pk", filter=Q(status="failed")),
+            n_canceled=Count("pk", filter=Q(status="canceled")),
             n_in_doubt=Count("pk", filter=Q(status="in_doubt")),
             n_working=Count("pk", filter=Q(status__in=OPEN_CANDIDATE)),
         )
@@ -217,6 +218,7 @@ def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
             "n_done": row["n_done"],
             "n_rejected": row["n_rejected"],
             "n_failed": row["n_failed"],
+            "n_canceled": row["n_canceled"],
             "n_in_doubt": row["n_in_doubt"],
             "n_closed": row["n_done"] + row["n_rejected"] + row["n_failed"] + row["n_in_doubt"],
             "n_working": row["n_working"],

@@ -471,6 +471,8 @@ def test_the_buttons_of_the_run_page_work_for_an_editor(
     text = erin_client.get(page).content.decode()
     assert states(run)[0] == "canceled"
     assert "Canceled. What was finished before is kept." in text
+    assert "<dt>Canceled</dt><dd>1</dd>" in text
+    assert "1 of 2 images" in text, "what was dropped was not made"
     refused = erin_client.post(reverse("pipeline:run-cancel", args=[project.slug, run.pk]))
     assert refused.status_code == 400
     assert "nothing to cancel" in refused.content.decode()
