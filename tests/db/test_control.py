@@ -222,7 +222,7 @@ def test_a_pause_finishes_what_is_in_hand_and_a_resume_the_rest(project: Project
     run = make_run(project, n_scenes=2)
 
     def answer(request: GenerateRequest) -> bytes:
-        Run.objects.filter(pk=run.pk, status="running").exists() and control.pause_run(run, by=OPERATOR)
+        control.pause_run(run, by=OPERATOR)
         return png(number=request.seed % 1000)
 
     provider = use(FakeProvider(answer=answer))
@@ -287,7 +287,7 @@ def test_a_retry_calls_only_for_what_is_missing(project: Project, use: Use) -> N
     provider.requests.clear()
     provider.answer = lambda request: png(number=9)
     retry = control.retry_failed(run, by=OPERATOR, confirm_spend=True)
-    assert (retry.n_images, retry.price_usd) == (1, 0)
+    assert (retry.n_images, retry.price_usd) == (1, Decimal(0))
     assert states(run) == ("queued", ["done", "planned", "done"], ["done", "planned", "done"])
     assert run.finished_at is None
     work_through(run)
@@ -393,7 +393,7 @@ def test_a_lost_call_frees_its_sum_and_is_made_again(project: Project, use: Use)
     control.decide_lost(attempt, by=OPERATOR)
     attempt.refresh_from_db()
     candidate = run.candidates.get()
-    assert (attempt.status, candidate.status, reserved(run)) == ("lost", "planned", 0)
+    assert (attempt.status, candidate.status, reserved(run)) == ("lost", "planned", Decimal(0))
     assert candidate.rung_at is not None
     provider.answer = lambda request: png()
     work_through(run)
@@ -406,7 +406,7 @@ def test_an_arrived_call_is_spent_and_ends_its_run(project: Project, use: Use) -
     run, attempt, _ = doubtful_run(project, use)
     control.decide_arrived(attempt, by=OPERATOR)
     attempt.refresh_from_db()
-    assert (attempt.status, attempt.cost_usd, reserved(run)) == ("arrived", Decimal("0.04"), 0)
+    assert (attempt.status, attempt.cost_usd, reserved(run)) == ("arrived", Decimal("0.04"), Decimal(0))
     assert run.cost_events.get().total_cost_usd == Decimal("0.04")
     assert states(run) == ("failed", ["failed"], ["failed"])
     assert run.candidates.get().error["code"] == "arrived_without_file"
