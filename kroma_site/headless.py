@@ -14,13 +14,14 @@ from django.core.management import CommandError
 from django.db import OperationalError
 from tqdm import tqdm
 
+from kroma_site.prepare import OperatorCommand
 from kroma_site.processes import manage, spawn, worker_environ
 from kroma_site.supervisor import is_running
 from pipeline.engine.runlog import summary_lines
 from pipeline.models import Run, RunJob
 from pipeline.models.runs import OPEN_CANDIDATE
 from pipeline.services.planning import display_path
-from pipeline.services.winners import PublishedWinners
+from pipeline.services.winners import PublishedWinners, publish_winners
 from pipeline.store import store_for
 
 LOOK = 0.25  # seconds
@@ -128,6 +129,49 @@ def wait_for(run: Run, *, n_workers: int, say: Say, bar: bool) -> Run:
             "Interrupted. The run is kept and nothing is lost: it goes on with `manage.py up`, or with "
             "`manage.py worker`"
         ) from None
+
+
+class RunCommand(OperatorCommand):
+    """A command that makes images: progress on standard error, the outcome on standard output."""
+
+    def finish(self, run: Run, *, n_workers: int, as_json: bool) -> None:
+        """Bring a run to its end and say what came of it. Raises `CommandError` if a winner is missing."""
+        run = wait_for(run, n_workers=n_workers, say=self.say, bar=sys.stderr.isatty())
+        published = publish_winners(run)
+        lost = failures(run)
+        if as_json:
+            self.print_json(
+                {
+                    "ok": run.status == Run.Status.OK,
+                    "status": run.status,
+                    "run_id": str(run.pk),
+                    "winners_dir": str(published.folder),
+                    "contact_sheet": str(published.contact_sheet),
+                    "winners": winner_list(published),
+                    "failures": lost,
+                    **summary_fields(run),
+                }
+            )
+        else:
+            for line in summary(run):
+                self.stdout.write(line)
+        for failure in lost:
+            self.say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
+        self.say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
+        if run.status != Run.Status.OK:
+            raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
+
+
+def summary_fields(run: Run) -> dict[str, object]:
+    """The fields of the summary, with paths that can be opened from anywhere."""
+    store = store_for(run.project)
+    return {
+        "run_log_path": str(store.path(run.run_log_path)),
+        "project_slug": run.project.slug,
+        "project_root": str(store.root),
+        "jobs": run.n_jobs,
+        "mode": run.run_mode,
+    }
 
 
 def summary(run: Run) -> list[str]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from pipeline.views import compose, files, overview, references, review, runs
+from pipeline.views import compose, control, files, overview, references, review, runs
 
 app_name = "pipeline"
 urlpatterns = [
@@ -23,6 +23,12 @@ urlpatterns = [
     path("projects/<slug:slug>/runs/plan", compose.run_plan, name="run-plan"),
     path("projects/<slug:slug>/runs/<uuid:pk>", runs.run, name="run"),
     path("projects/<slug:slug>/runs/<uuid:pk>/winners", runs.run_winners, name="run-winners"),
+    path("projects/<slug:slug>/runs/<uuid:pk>/cancel", control.run_cancel, name="run-cancel"),
+    path("projects/<slug:slug>/runs/<uuid:pk>/pause", control.run_pause, name="run-pause"),
+    path("projects/<slug:slug>/runs/<uuid:pk>/resume", control.run_resume, name="run-resume"),
+    path("projects/<slug:slug>/runs/<uuid:pk>/retry", control.run_retry, name="run-retry"),
+    path("projects/<slug:slug>/attempts/<uuid:pk>/lost", control.attempt_lost, name="attempt-lost"),
+    path("projects/<slug:slug>/attempts/<uuid:pk>/arrived", control.attempt_arrived, name="attempt-arrived"),
     path("projects/<slug:slug>/runs/<uuid:pk>/log", files.run_log, name="run-log"),
     path("projects/<slug:slug>/runs/<uuid:pk>/review", review.run_review, name="run-review"),
     path("projects/<slug:slug>/review", review.review, name="review"),

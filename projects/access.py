@@ -38,6 +38,7 @@ class Action(StrEnum):
     RUN = "run"
     MANAGE_MEMBERS = "manage members"
     MANAGE_SETTINGS = "manage settings"
+    DECIDE_DOUBT = "decide about calls in doubt"
 
 
 LEAST_ROLE: dict[Action, Role] = {
@@ -47,6 +48,7 @@ LEAST_ROLE: dict[Action, Role] = {
     Action.RUN: Role.EDITOR,
     Action.MANAGE_MEMBERS: Role.OWNER,
     Action.MANAGE_SETTINGS: Role.OWNER,
+    Action.DECIDE_DOUBT: Role.OWNER,
 }
 
 

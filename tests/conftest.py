@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
+from tests.fakes import FakeProvider, Use
 
 # Races between connections: SQLite lets one writer in at a time, so they say something on PostgreSQL only.
 collect_ignore = [] if os.environ.get("KROMA_DATABASE_URL") else ["db/test_races.py"]
@@ -37,6 +38,18 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
 def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A streamed file's end would close the connection that holds the test's own transaction."""
     monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda self: None)
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+    """Let this provider be the one that everything calls."""
+
+    def install(provider: FakeProvider) -> FakeProvider:
+        for module in ("execution", "planning", "control"):
+            monkeypatch.setattr(f"pipeline.services.{module}.provider_for", lambda code: provider)
+        return provider
+
+    return install
 
 
 @pytest.fixture

@@ -1,14 +1,19 @@
-"""Stand-ins at the edge: a provider that does what a test tells it."""
+"""Stand-ins at the edge, and the steps of a worker without its process."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 
+from django.utils import timezone
+
+from pipeline.models import Candidate, Run
 from pipeline.providers.base import GenerateRequest, Health, ProviderResult
+from pipeline.services import execution
 from tests.factories import png
 
 
 class FakeProvider:
-    """Draws another picture for each seed, or does what `answer` does. Keeps the requests it got."""
+    """Draws another picture for each seed, or does what `answer` does. Counts its calls."""
 
     code = "local"
 
@@ -36,3 +41,14 @@ class FakeProvider:
 
 
 Use = Callable[[FakeProvider], FakeProvider]
+
+
+def work_through(run: Run) -> None:
+    for pk in run.candidates.order_by("job__position", "candidate_index").values_list("pk", flat=True):
+        execution.execute_candidate(pk)
+    run.refresh_from_db()
+
+
+def expire_leases() -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    Candidate.objects.filter(lease_until__isnull=False).update(lease_until=past)

@@ -16,6 +16,10 @@ from projects.models import Project, StyleGuide
 
 # What a candidate can still come out of by itself, without a person.
 OPEN_CANDIDATE = ("planned", "running", "generated")
+# What a retry makes again, unless its panel has a winner.
+REDONE = ("failed", "canceled")
+# Errors after which the kept bytes are no use to a second try: it has to call again.
+USELESS_ORIGINAL = ("image_unreadable", "original_missing")
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -24,7 +28,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(project__in=Project.objects.visible_to(principal))
 
     def with_progress(self) -> Self:
-        """Annotate `n_open`, `n_done`, `n_rejected` and `n_failed`: counts of candidates.
+        """Annotate `n_open`, `n_done`, `n_rejected`, `n_failed`, `n_canceled`, `n_in_doubt`: candidates.
 
         Counting drops the model's own order: say the one you want.
         """
@@ -36,12 +40,27 @@ class RunQuerySet(models.QuerySet["Run"]):
             n_open=candidates(*OPEN_CANDIDATE),
             n_done=candidates("done"),
             n_rejected=candidates("failed_output_guard"),
-            n_failed=candidates("failed", "canceled", "in_doubt"),
+            n_failed=candidates("failed"),
+            n_canceled=candidates("canceled"),
+            n_in_doubt=candidates("in_doubt"),
         )
 
     def unfinished(self) -> Self:
-        """Paid runs that workers still have to bring to an end."""
+        """Paid runs without an end; a paused one may reach it with what was in hand."""
+        return self.filter(status__in=Run.OPEN_STATUSES)
+
+    def going(self) -> Self:
+        """Runs that workers may take something of."""
         return self.filter(status__in=(Run.Status.QUEUED, Run.Status.RUNNING))
+
+    def owing_a_log(self) -> Self:
+        """Canceled runs of which something ended after the cancel, and nothing is open any more."""
+        jobs = RunJob.objects.filter(run=OuterRef("pk"))
+        return self.filter(
+            Exists(jobs.filter(finished_at__gt=OuterRef("finished_at"))),
+            ~Exists(jobs.filter(finished_at__isnull=True)),
+            status=Run.Status.CANCELED,
+        )
 
 
 class Run(models.Model):
@@ -96,6 +115,8 @@ class Run(models.Model):
         n_done: int
         n_rejected: int
         n_failed: int
+        n_canceled: int
+        n_in_doubt: int
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -148,6 +169,14 @@ class RunJobQuerySet(models.QuerySet["RunJob"]):
         """Finished jobs with a winner about which nobody has said anything."""
         return self.filter(status=RunJob.Status.DONE, verdict="")
 
+    def with_redone(self) -> Self:
+        """Annotate how many candidates a retry makes: `n_redone`, and `n_called` of them by a new call."""
+        redone = Q(candidates__status__in=REDONE)
+        call = Q(candidates__original_sha256="") | Q(candidates__error__code__in=USELESS_ORIGINAL)
+        return self.annotate(
+            n_redone=Count("candidates", filter=redone), n_called=Count("candidates", filter=redone & call)
+        )
+
     def ready_to_close(self) -> Self:
         """Jobs without an outcome whose candidates have all come to an end."""
         open_candidates = Candidate.objects.filter(
@@ -188,6 +217,10 @@ class RunJob(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
     objects = RunJobQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        n_redone: int
+        n_called: int
 
     class Meta:
         ordering = ["run", "position"]
@@ -230,7 +263,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         """
         token = token or uuid.uuid4()
         free = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
-        taken = self.filter(free, pk=pk, run__in=Run.objects.unfinished()).update(
+        taken = self.filter(free, pk=pk, run__in=Run.objects.going()).update(
             status=Candidate.Status.RUNNING,
             lease_token=token,
             lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
@@ -242,11 +275,16 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
     def stalled(self, now: datetime) -> Self:
         """What a dead worker left behind in a run that should go on."""
         left = self.filter(status__in=["running", "generated"], lease_until__lt=now)
-        return left._not_rung_since(now).filter(run__in=Run.objects.unfinished())
+        return left._not_rung_since(now).filter(run__in=Run.objects.going())
+
+    def left_in_canceled(self, now: datetime) -> Self:
+        """What nobody works on any more in a canceled run, and nobody will."""
+        idle = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
+        return self.filter(idle, run__status="canceled")
 
     def unrung(self, now: datetime) -> Self:
         """Planned candidates whose last ring is long enough ago to think that it was lost."""
-        return self.filter(status="planned", run__in=Run.objects.unfinished())._not_rung_since(now)
+        return self.filter(status="planned", run__in=Run.objects.going())._not_rung_since(now)
 
     def _not_rung_since(self, now: datetime) -> Self:
         before = now - timedelta(seconds=settings.LEASE_SECONDS)
@@ -325,6 +363,14 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def open(self) -> Self:
         """Calls that were begun and of which nothing has been heard."""
         return self.filter(status=Attempt.Status.OPEN)
+
+    def in_doubt(self) -> Self:
+        """Calls that may have been billed: they wait for an owner to decide, the oldest first."""
+        return self.filter(status=Attempt.Status.IN_DOUBT).order_by("started_at")
+
+    def reserving(self) -> Self:
+        """Calls whose reserved sum is still held back."""
+        return self.filter(status__in=(Attempt.Status.OPEN, Attempt.Status.IN_DOUBT))
 
 
 class Attempt(models.Model):

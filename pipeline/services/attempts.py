@@ -67,18 +67,7 @@ def settle(attempt: Attempt, result: ProviderResult, *, sha256: str, path: str, 
             finished_at=timezone.now(),
         )
         if result.cost_usd:
-            CostEvent.objects.create(
-                project_id=attempt.project_id,
-                run_id=attempt.run_id,
-                job=attempt.candidate.job if attempt.candidate else None,
-                attempt=attempt,
-                provider_code=attempt.provider_code,
-                model_name=result.model,
-                event_type="image_generation",
-                units=1,
-                unit_cost_usd=result.cost_usd,
-                total_cost_usd=result.cost_usd,
-            )
+            book(attempt, cost=result.cost_usd, model=result.model)
         stored = {"original_sha256": sha256, "original_path": path}
         candidate = Candidate.objects.filter(pk=candidate_pk)
         if candidate.filter(lease_token=token).update(status=Candidate.Status.GENERATED, **stored):
@@ -89,6 +78,24 @@ def settle(attempt: Attempt, result: ProviderResult, *, sha256: str, path: str, 
         )
         candidate.filter(original_sha256="").update(**stored)
         return False
+
+
+def book(attempt: Attempt, *, cost: Decimal, model: str = "") -> None:
+    """Write what a call cost, once: what is known later replaces what was assumed."""
+    CostEvent.objects.update_or_create(
+        attempt=attempt,
+        defaults={
+            "project_id": attempt.project_id,
+            "run_id": attempt.run_id,
+            "job": attempt.candidate.job if attempt.candidate else None,
+            "provider_code": attempt.provider_code,
+            "model_name": model,
+            "event_type": "image_generation",
+            "units": 1,
+            "unit_cost_usd": cost,
+            "total_cost_usd": cost,
+        },
+    )
 
 
 def fail(attempt: Attempt, error: ProviderError) -> None:

@@ -23,9 +23,9 @@ from pipeline.providers.base import (
 from pipeline.providers.images import ImageUnreadable, encode_png, read_image, thumbnail_webp
 from pipeline.providers.registry import provider_for
 from pipeline.services import assets, attempts, ending, leases, runs
+from pipeline.services.inputs import InputFault, checked_input
 from pipeline.services.planning import display_name
-from pipeline.store import ORIGINALS, AssetStore, StorageFailed, sha256_of, store_for
-from projects.errors import Invalid
+from pipeline.store import ORIGINALS, AssetStore, StorageFailed, store_for
 
 logger = logging.getLogger(__name__)
 
@@ -223,30 +223,10 @@ def _mark_started(candidate: Candidate) -> None:
 def _request(candidate: Candidate, store: AssetStore) -> GenerateRequest:
     """The call as planned. Raises `CandidateFailed` for an input that is not what was planned."""
     run, job = candidate.run, candidate.job
-    paths = []
-    for image in job.inputs:
-        try:
-            path = store.path(image["path"])
-            found = sha256_of(path)
-        except FileNotFoundError as error:
-            raise CandidateFailed(
-                "generate",
-                "infra",
-                "input_missing",
-                f"{image['label']} has vanished since the plan was made ({image['path']}): put it back",
-            ) from error
-        except (Invalid, OSError) as error:
-            raise CandidateFailed(
-                "generate", "infra", "input_unreadable", f"{image['label']} can't be read: {error}"
-            ) from error
-        if found != image["sha256"]:
-            raise CandidateFailed(
-                "generate",
-                "infra",
-                "input_changed",
-                f"{image['label']} is not the image that was planned ({image['path']}): plan the run anew",
-            )
-        paths.append(path)
+    try:
+        paths = [checked_input(image, store) for image in job.inputs]
+    except InputFault as error:
+        raise CandidateFailed("generate", "infra", error.fault, str(error)) from error
     return GenerateRequest(
         prompt=job.prompt_text,
         images=tuple(paths),

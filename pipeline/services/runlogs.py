@@ -1,6 +1,8 @@
 """The run log, written from the rows."""
 
-from pipeline.engine import runlog
+from django.utils import timezone
+
+from pipeline.engine import names, runlog
 from pipeline.engine.manifest import GuardSettings
 from pipeline.engine.names import candidate_names
 from pipeline.engine.planning import PlannedCandidate, PlannedJob, RunPlan, RunRequest
@@ -12,9 +14,19 @@ from pipeline.store import AssetStore, store_for
 
 
 def write_run_log(run: Run) -> None:
-    """Write the log of a run at its reserved name; the same text whoever writes it."""
+    """Write the log of a run at its reserved name; the same text whoever writes it.
+
+    An earlier log with another text, from before a retry, is copied to the archive first.
+    """
     store = store_for(run.project)
-    store.write(run.run_log_path, render_run_log(run, store).encode())
+    text = render_run_log(run, store).encode()
+    if store.exists(run.run_log_path):
+        earlier = store.read(run.run_log_path)
+        if earlier == text:
+            return
+        wanted = f"{names.ARCHIVE_REPLACED}/{names.replaced_name(run.run_log_path, timezone.now())}"
+        store.write(names.numbered(wanted, store.exists), earlier)
+    store.write(run.run_log_path, text)
 
 
 def render_run_log(run: Run, store: AssetStore) -> str:

@@ -3,17 +3,17 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
 from pipeline.engine import names
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
 from pipeline.enqueue import queue_is_empty, ring_candidates
-from pipeline.models import Asset, Candidate, Run, RunJob
+from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.services import runlogs
 from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.store import store_for
@@ -97,7 +97,7 @@ def close_job_if_finished(job: RunJob) -> None:
             status=outcome.status,
             selected_candidate_index=outcome.selected_candidate,
             failure_reason=outcome.failure_reason,
-            finished_at=timezone.now(),
+            finished_at=_after_the_cancel(job),
         )
         if not closed:
             return
@@ -109,6 +109,8 @@ def close_run_if_finished(run: Run) -> None:
     """Give a run its status and its log once all its jobs are decided. Safe to call at any time."""
     if RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
         return
+    if Run.objects.owing_a_log().filter(pk=run.pk).exists():
+        close_canceled_run(run)
     if not Run.objects.unfinished().filter(pk=run.pk).exists():
         return
     status = run_status(RunJob.objects.filter(run=run).values_list("status", flat=True))
@@ -120,9 +122,47 @@ def close_run_if_finished(run: Run) -> None:
             audit.record(run.project, "run.finished", run, by=Principal(), status=status)
 
 
+def close_canceled_run(run: Run) -> None:
+    """Write the log of a canceled run whose jobs have all come to an end. Safe to call at any time."""
+    runlogs.write_run_log(run)
+    last = RunJob.objects.filter(run=run).aggregate(at=Max("finished_at"))["at"]
+    now = timezone.now()
+    Run.objects.filter(pk=run.pk, status=Run.Status.CANCELED).update(finished_at=max(now, last or now))
+
+
+def cancel_left_behind(now: datetime) -> int:
+    """End what a dead worker, or a result that came late, left in canceled runs; how many candidates.
+
+    One that may have been paid for waits for a person. Kept originals stay: a retry finishes them for free.
+    """
+    idle = Candidate.objects.left_in_canceled(now)
+    with transaction.atomic():
+        pks = list(idle.values_list("pk", flat=True)[:RING_BATCH])
+        if not pks:
+            return 0
+        calls = Attempt.objects.open().filter(candidate__in=pks)
+        # Rows are locked in the order in which settle() writes them: the attempt, then its candidate.
+        billed = list(calls.select_for_update().filter(billed=True).values_list("candidate", flat=True))
+        free = {"lease_token": None, "lease_until": None}
+        n_doubtful = idle.filter(pk__in=billed).update(status=Candidate.Status.IN_DOUBT, **free)
+        n_canceled = (
+            idle.filter(pk__in=pks)
+            .exclude(pk__in=billed)
+            .update(status=Candidate.Status.CANCELED, finished_at=now, **free)
+        )
+        calls.filter(candidate__status=Candidate.Status.IN_DOUBT, billed=True).update(
+            status=Attempt.Status.IN_DOUBT, finished_at=now
+        )
+        calls.filter(candidate__status=Candidate.Status.CANCELED).update(
+            status=Attempt.Status.ABANDONED, finished_at=now
+        )
+    return n_doubtful + n_canceled
+
+
 def ring_again(now: datetime | None = None) -> int:
     """Take up what a dead worker or a lost queue left behind; how many things were taken up."""
     now = now or timezone.now()
+    n_ended = cancel_left_behind(now)
     stalled = list(Candidate.objects.stalled(now).values_list("pk", flat=True)[:RING_BATCH])
     if queue_is_empty():
         stalled += (
@@ -132,7 +172,7 @@ def ring_again(now: datetime | None = None) -> int:
         ring_candidates(stalled)
     jobs = list(
         RunJob.objects.ready_to_close()
-        .filter(run__in=Run.objects.unfinished())
+        .filter(run__status__in=(*Run.OPEN_STATUSES, Run.Status.CANCELED))
         .select_related("run__project")
     )
     for job in jobs:
@@ -143,7 +183,11 @@ def ring_again(now: datetime | None = None) -> int:
     for run in runs:
         with _others_go_on(run):
             close_run_if_finished(run)
-    return len(stalled) + len(jobs) + len(runs)
+    owing = list(Run.objects.owing_a_log().select_related("project"))
+    for run in owing:
+        with _others_go_on(run):
+            close_canceled_run(run)
+    return n_ended + len(stalled) + len(jobs) + len(runs) + len(owing)
 
 
 def write_reasons(candidates: list[Candidate], selected: int | None, *, threshold: float) -> None:
@@ -263,6 +307,13 @@ def _result(candidate: Candidate) -> CandidateResult:
     rank = Rank(candidate.rank_hard_failures, candidate.rank_soft_warnings, candidate.rank_avg_chroma_exceed)
     final = candidate.final_asset.rel_path if candidate.final_asset else None
     return CandidateResult(candidate.candidate_index, candidate.status, rank, final)
+
+
+def _after_the_cancel(job: RunJob) -> datetime:
+    """Now, and later than the cancel of its run whatever the clocks say: so the log is known to be owed."""
+    ended = Run.objects.values_list("finished_at", flat=True).get(pk=job.run_id)
+    now = timezone.now()
+    return max(now, ended + timedelta(microseconds=1)) if ended else now
 
 
 def _threshold(run: Run) -> float:

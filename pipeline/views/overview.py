@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from pipeline.models import Candidate, CostEvent, Run, RunJob
+from pipeline.models import Attempt, Candidate, CostEvent, Run, RunJob
 from projects.access import Action, PageRequest, allows, project_page
 from projects.models import Character, Project, ReferenceItem, ReferenceSet, StyleGuide
 
@@ -23,6 +23,7 @@ N_COVERS = 3  # images on the card of a universe
 N_RUNS = 8  # on the dashboard
 N_WINNERS = 4  # images beside a run
 N_REVIEW = 6  # images that wait for a verdict
+N_DOUBTS = 20  # calls that wait for a decision
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
     newest = Run.objects.filter(project=project)
     # The few runs are picked before their candidates are counted: a project may have very many.
     few = Run.objects.filter(pk__in=newest.values("pk")[:N_RUNS])
-    counted = few.with_progress().annotate(n_closed=F("n_done") + F("n_rejected") + F("n_failed"))
+    n_closed = F("n_done") + F("n_rejected") + F("n_failed") + F("n_in_doubt")
+    counted = few.with_progress().annotate(n_closed=n_closed)
     runs = list(counted.order_by("-created_at", "-id"))  # counting drops the model's own order
     pictures = winners_by_run([run.pk for run in runs], N_WINNERS)
     waiting = (
@@ -66,6 +68,7 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
         "section": "dashboard",
         "steps": journey(totals, may_run=allows(request.project_role, Action.RUN)),
         "totals": totals,
+        "doubts": doubts_of(project),
         "runs": [(run, pictures[run.pk]) for run in runs],
         "waiting": _winners(waiting.values("pk")[:N_REVIEW]).order_by("-job__finished_at", "job__position"),
     }
@@ -185,6 +188,14 @@ def _with_journey(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
 def _count(rows: QuerySet[M], group: str) -> Coalesce:
     """How many of `rows`, which are already narrowed to one project; `group` is the path to it."""
     return Coalesce(Subquery(rows.order_by().values(group).annotate(n=Count("pk")).values("n")), 0)
+
+
+def doubts_of(project: Project, run: Run | None = None) -> list[Attempt]:
+    """The calls that wait for a decision, the oldest first, at most so many as a page can hold; one query."""
+    found = Attempt.objects.in_doubt().filter(project=project)
+    if run is not None:
+        found = found.filter(run=run)
+    return list(found.select_related("run", "candidate__job")[:N_DOUBTS])
 
 
 def winners_by_run(runs: Iterable[UUID | None], n: int) -> dict[UUID | None, list[Candidate]]:

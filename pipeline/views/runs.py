@@ -18,8 +18,10 @@ from django.views.decorators.http import require_safe
 
 from pipeline.engine.names import stamp
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
+from pipeline.models.runs import OPEN_CANDIDATE
+from pipeline.services.control import ENDED, Retry, plan_retry
 from pipeline.services.winners import write_zip
-from pipeline.views.overview import N_WINNERS, winners_by_run
+from pipeline.views.overview import N_WINNERS, doubts_of, winners_by_run
 from projects.access import Action, PageRequest, project_page
 from projects.errors import Invalid, NotFound
 from projects.models import Project
@@ -37,6 +39,7 @@ ADVICE = {
     "worker_lost": "Ask whoever runs this server to look at the worker's log and its memory.",
     "original_missing": "The kept original was moved or deleted on disk: compose the run again.",
     "price_unknown": "Set a price for this provider, or use the local renderer.",
+    "arrived_without_file": "Look for the picture at the provider; making it again here costs it again.",
 }
 OTHER_ADVICE = "Compose a new run with this scene; if it fails again, ask whoever runs the server."
 
@@ -89,23 +92,30 @@ def run_list(request: PageRequest, project: Project) -> HttpResponse:
 @require_safe
 @project_page(Action.READ)
 def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
-    """One run. While it is open its head polls this address and brings the panels that have changed."""
+    """One run. While it is worked on its head polls this address and brings the panels that have changed."""
     now = timezone.now()
     found = get_object_or_404(Run.objects.select_related("created_by", "style_guide"), project=project, pk=pk)
     page = Paginator(found.jobs.order_by("position"), PANELS_A_PAGE).get_page(request.GET.get("page"))
+    counts = _counts([found.pk]).get(found.pk, {})
+    # After a cancel a worker may still finish what it has in hand.
+    is_live = found.is_open or (found.run_mode == Run.Mode.RUN and counts["n_working"] > 0)
     context = {
         "project": project,
         "section": "runs",
         "run": found,
         "page": page,
-        "counts": _counts([found.pk]).get(found.pk, {}),
+        "counts": counts,
         "verdicts": _verdicts(found),
+        "is_live": is_live,
+        "retry": _retry(found, is_live=is_live),
+        "doubts": doubts_of(project, run=found),
         "seen_at": (now - LATE_COMMIT).isoformat(),
     }
     since = _moment(request.GET.get("since", ""))
     if request.htmx and since:
         # The last answer brings all panels, so that nothing is missed whatever the clocks did.
-        context["changed"] = _panels(page, since=since if found.is_open else None)
+        context["changed"] = _panels(page, since=since if is_live else None)
+        context["controls_changed"] = request.GET.get("seen") != f"{found.status} {is_live}"
         return render(request, "pipeline/run.html#live", context)
     context["panels"] = _panels(page)
     return render(request, "pipeline/run.html", context)
@@ -161,6 +171,14 @@ def _panels(page: Page[RunJob], since: datetime | None = None) -> list[Panel]:
     return [panel for panel in panels if since is None or _last_change(panel) >= since]
 
 
+def _retry(found: Run, *, is_live: bool) -> Retry | None:
+    """What the run page offers to make again; two queries."""
+    if is_live or found.status not in ENDED:
+        return None
+    retry = plan_retry(found)
+    return retry if retry.n_images else None
+
+
 def _face(job: RunJob, shots: list[Shot]) -> Asset | None:
     for shot in shots:
         if shot.candidate.candidate_index == job.selected_candidate_index:
@@ -179,7 +197,7 @@ def _last_change(panel: Panel) -> datetime:
 
 
 def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
-    """Of each run how many candidates are open, done, rejected by the guard, failed, and all; one query."""
+    """Of each run how many candidates are in which state, and all; one query."""
     rows = (
         Candidate.objects.filter(run__in=runs)
         .order_by()
@@ -188,8 +206,10 @@ def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
             n_all=Count("pk"),
             n_done=Count("pk", filter=Q(status="done")),
             n_rejected=Count("pk", filter=Q(status="failed_output_guard")),
-            n_failed=Count("pk", filter=Q(status__in=["failed", "canceled"])),
+            n_failed=Count("pk", filter=Q(status="failed")),
+            n_canceled=Count("pk", filter=Q(status="canceled")),
             n_in_doubt=Count("pk", filter=Q(status="in_doubt")),
+            n_working=Count("pk", filter=Q(status__in=OPEN_CANDIDATE)),
         )
     )
     return {
@@ -198,8 +218,10 @@ def _counts(runs: list[UUID]) -> dict[UUID, dict[str, int]]:
             "n_done": row["n_done"],
             "n_rejected": row["n_rejected"],
             "n_failed": row["n_failed"],
+            "n_canceled": row["n_canceled"],
             "n_in_doubt": row["n_in_doubt"],
             "n_closed": row["n_done"] + row["n_rejected"] + row["n_failed"] + row["n_in_doubt"],
+            "n_working": row["n_working"],
         }
         for row in rows
     }

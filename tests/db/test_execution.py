@@ -23,9 +23,8 @@ from pipeline.providers.base import (
 from pipeline.services import execution, runs
 from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
 from projects.models import AuditEvent, Project
-from tests.db.conftest import expire_leases, work_through
 from tests.factories import make_plan, make_run, png
-from tests.fakes import FakeProvider, Use
+from tests.fakes import FakeProvider, Use, expire_leases, work_through
 
 pytestmark = pytest.mark.django_db
 

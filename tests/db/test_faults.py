@@ -19,9 +19,8 @@ from pipeline.store import AssetStore, StorageFailed, StorageFull, store_for
 from projects.access import OPERATOR
 from projects.errors import Invalid
 from projects.models import Project, User
-from tests.db.conftest import expire_leases, work_through
 from tests.factories import make_plan, make_project, make_run, make_set, png, upload
-from tests.fakes import FakeProvider, Use
+from tests.fakes import FakeProvider, Use, expire_leases, work_through
 
 pytestmark = pytest.mark.django_db
 

@@ -53,6 +53,7 @@ def objects(project: Project) -> dict[str, Any]:
         "scene": run.jobs.get().pk,
         "review-say": run.jobs.get().pk,
         "run": run.pk,
+        "attempt": run.attempts.get().pk,
     }
 
 

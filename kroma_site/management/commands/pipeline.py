@@ -1,19 +1,15 @@
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError
 
-from kroma_site.headless import failures, split_paths, summary, wait_for, winner_list
-from kroma_site.prepare import OperatorCommand, prepare, worker_count
+from kroma_site.headless import RunCommand, split_paths, summary, summary_fields
+from kroma_site.prepare import prepare, worker_count
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
-from pipeline.models import Run
 from pipeline.services.planning import PreparedRun, RunOrder, check_order, prepare_run
 from pipeline.services.references import as_inputs, copy_found, find_inputs
 from pipeline.services.runs import record_dry_run, start_run
-from pipeline.services.winners import publish_winners
-from pipeline.store import store_for
 from projects.access import OPERATOR
 from projects.errors import SpendNotConfirmed
 from projects.models import Project, StyleGuide
@@ -22,7 +18,7 @@ from projects.services.people import first_owner
 from projects.services.projects import create_project
 
 
-class Command(OperatorCommand):
+class Command(RunCommand):
     help = "Plan a series of images (dry), or make it (run), from files on this machine."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -97,31 +93,7 @@ class Command(OperatorCommand):
     def _run(self, plan: PreparedRun, *, n_workers: int, as_json: bool) -> None:
         run = start_run(plan, by=OPERATOR, confirm_spend=True)
         self.say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
-        run = wait_for(run, n_workers=n_workers, say=self.say, bar=sys.stderr.isatty())
-        published = publish_winners(run)
-        lost = failures(run)
-        if as_json:
-            winners = winner_list(published)
-            self.print_json(
-                {
-                    "ok": run.status == Run.Status.OK,
-                    "status": run.status,
-                    "run_id": str(run.pk),
-                    "winners_dir": str(published.folder),
-                    "contact_sheet": str(published.contact_sheet),
-                    "winners": winners,
-                    "failures": lost,
-                    **summary_fields(run),
-                }
-            )
-        else:
-            for line in summary(run):
-                self.stdout.write(line)
-        for failure in lost:
-            self.say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
-        self.say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
-        if run.status != Run.Status.OK:
-            raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
+        self.finish(run, n_workers=n_workers, as_json=as_json)
 
     def _new_project(self, name: str) -> Project:
         project = create_project(name=name, owner=first_owner(), by=OPERATOR)
@@ -147,18 +119,6 @@ def described(plan: PreparedRun) -> dict[str, object]:
             }
             for job in plan.plan.jobs
         ],
-    }
-
-
-def summary_fields(run: Run) -> dict[str, object]:
-    """The fields of the summary, with paths that can be opened from anywhere."""
-    store = store_for(run.project)
-    return {
-        "run_log_path": str(store.path(run.run_log_path)),
-        "project_slug": run.project.slug,
-        "project_root": str(store.root),
-        "jobs": run.n_jobs,
-        "mode": run.run_mode,
     }
 
 

@@ -1,0 +1,254 @@
+"""What people do to a run that exists: cancel, pause, resume, retry; and decide about calls in doubt."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from pipeline.enqueue import ring_candidates
+from pipeline.models import Attempt, Candidate, Run, RunJob
+from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, RunJobQuerySet
+from pipeline.providers.base import GenerateRequest
+from pipeline.providers.registry import provider_for
+from pipeline.services import attempts, runs
+from pipeline.services.inputs import checked_input
+from pipeline.store import AssetStore, store_for
+from projects import audit
+from projects.access import Principal
+from projects.errors import Invalid, PlanChanged, PriceUnknown, SpendNotConfirmed
+
+ENDED = (Run.Status.PARTIAL, Run.Status.FAILED, Run.Status.CANCELED)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What a retry would make again. `price_usd` is None when it is not known."""
+
+    jobs: tuple[UUID, ...]
+    n_images: int
+    price_usd: Decimal | None
+
+
+def cancel_run(run: Run, *, by: Principal) -> None:
+    """End an open run: nothing new is begun, and what was only planned is dropped with its reservation.
+
+    What a worker has in hand is finished, booked and kept; its jobs and the run log follow then. Raises
+    `Invalid`.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        open_run = Run.objects.unfinished().filter(pk=run.pk)
+        if not open_run.update(status=Run.Status.CANCELED, finished_at=now):
+            raise Invalid("This run is finished already: there is nothing to cancel")
+        n_dropped = Candidate.objects.filter(run=run, status=Candidate.Status.PLANNED).update(
+            status=Candidate.Status.CANCELED, finished_at=now, rank_reason="Canceled before it was finished."
+        )
+        others = Candidate.objects.filter(job=OuterRef("pk")).exclude(status=Candidate.Status.CANCELED)
+        RunJob.objects.filter(~Exists(others), run=run, finished_at__isnull=True).update(
+            status=RunJob.Status.CANCELED,
+            failure_reason="canceled",
+            finished_at=now + timedelta(microseconds=1),  # after the run's: its log is owed
+        )
+        audit.record(run.project, "run.canceled", run, by=by, dropped=n_dropped)
+    for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
+        runs.close_job_if_finished(job)
+    if not RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
+        runs.close_canceled_run(run)
+
+
+def pause_run(run: Run, *, by: Principal) -> None:
+    """Begin nothing new in a run; what a worker has in hand is finished. Raises `Invalid`.
+
+    A run whose last images are finished while it is paused ends as if it were not.
+    """
+    with transaction.atomic():
+        going = Run.objects.going().filter(pk=run.pk)
+        if not going.update(status=Run.Status.PAUSED):
+            raise Invalid("Only a run that is queued or running can be paused")
+        audit.record(run.project, "run.paused", run, by=by)
+
+
+def resume_run(run: Run, *, by: Principal) -> None:
+    """Let a paused run go on. Raises `Invalid`."""
+    with transaction.atomic():
+        paused = Run.objects.filter(pk=run.pk, status=Run.Status.PAUSED)
+        if not paused.update(status=Run.Status.RUNNING, started_at=Coalesce("started_at", timezone.now())):
+            raise Invalid("Only a paused run can be resumed")
+        audit.record(run.project, "run.resumed", run, by=by)
+        _ring_planned(Candidate.objects.filter(run=run))
+
+
+def plan_retry(run: Run) -> Retry:
+    """What `retry_failed` would make again, and for how much. Two queries, whatever it holds."""
+    jobs = list(_without_winner(run).with_redone())
+    return Retry(
+        jobs=tuple(job.pk for job in jobs),
+        n_images=sum(job.n_redone for job in jobs),
+        price_usd=_price(run, [(job, job.n_called) for job in jobs], store_for(run.project)),
+    )
+
+
+def retry_failed(
+    run: Run, *, by: Principal, confirm_spend: bool, max_cost_usd: Decimal | None = None
+) -> Retry:
+    """Make again what is missing of a finished run, by the same plan; what was made again.
+
+    Missing is a panel without a winner: its failed and canceled candidates are planned anew. A panel that has
+    a winner keeps it, and its failed candidates stay as they are; what the guard rejected or what is in doubt
+    is not touched either. Bytes that were paid for and kept are finished without another call.
+
+    Raises `Invalid`, `SpendNotConfirmed`, `PriceUnknown`, `PlanChanged` (costs more than `max_cost_usd`) and
+    `PlanRefused` (a scene that vanished or changed); then nothing was changed.
+    """
+    if not confirm_spend:
+        raise SpendNotConfirmed("Making images again needs the confirmation that it may spend")
+    retry = _checked_retry(run)
+    if retry.price_usd is None:
+        raise PriceUnknown(f"No price is known for {run.provider_code}: it can't run until one is set")
+    if max_cost_usd is not None and retry.price_usd > max_cost_usd:
+        raise PlanChanged(
+            f"Making them again would cost {retry.price_usd} USD, more than the {max_cost_usd} confirmed"
+        )
+    with transaction.atomic():
+        ended = Run.objects.filter(pk=run.pk, status__in=ENDED)
+        if not ended.update(status=Run.Status.QUEUED, finished_at=None):
+            raise Invalid("This run is going on already")
+        _plan_anew(run, retry)
+        audit.record(
+            run.project, "run.retried", run, by=by, images=retry.n_images, price_usd=str(retry.price_usd)
+        )
+        _ring_planned(Candidate.objects.filter(run=run))
+    return retry
+
+
+def decide_lost(attempt: Attempt, *, by: Principal) -> None:
+    """A person found that a call in doubt was never made: its sum is free, its image is made again.
+
+    In a canceled run the image is canceled instead. Raises `Invalid` if it was decided before.
+    """
+    with transaction.atomic():
+        _decide(attempt, Attempt.Status.LOST)
+        waiting = Candidate.objects.filter(attempts=attempt, status=Candidate.Status.IN_DOUBT)
+        waiting.filter(run__status=Run.Status.CANCELED).update(
+            status=Candidate.Status.CANCELED, finished_at=timezone.now()
+        )
+        waiting.update(status=Candidate.Status.PLANNED, n_claims=0, started_at=None)
+        audit.record(attempt.project, "attempt.lost", attempt, by=by, reserved_usd=str(attempt.reserved_usd))
+        _ring_planned(Candidate.objects.filter(attempts=attempt))
+    _close_job_of(attempt)
+
+
+def decide_arrived(attempt: Attempt, *, by: Principal) -> None:
+    """A person found that a call in doubt was billed: its sum is spent, and its image, which we lack, failed.
+
+    Raises `Invalid` if it was decided before.
+    """
+    with transaction.atomic():
+        _decide(attempt, Attempt.Status.ARRIVED, cost_usd=attempt.reserved_usd)
+        if attempt.reserved_usd:
+            attempts.book(attempt, cost=attempt.reserved_usd, model=attempt.model_name)
+        Candidate.objects.filter(attempts=attempt, status=Candidate.Status.IN_DOUBT).update(
+            status=Candidate.Status.FAILED,
+            finished_at=timezone.now(),
+            error={
+                "step": attempt.step,
+                "kind": "provider",
+                "code": "arrived_without_file",
+                "message": "The provider made and billed this image, but its file never reached Kroma",
+                "http_status": None,
+            },
+        )
+        audit.record(attempt.project, "attempt.arrived", attempt, by=by, cost_usd=str(attempt.reserved_usd))
+    _close_job_of(attempt)
+
+
+def _decide(attempt: Attempt, status: Attempt.Status, **fields: object) -> None:
+    in_doubt = Attempt.objects.in_doubt().filter(pk=attempt.pk)
+    if not in_doubt.update(status=status, **fields):
+        raise Invalid("Somebody has decided about this call already")
+
+
+def _close_job_of(attempt: Attempt) -> None:
+    if attempt.candidate is not None:
+        runs.close_job_if_finished(attempt.candidate.job)
+
+
+def _without_winner(run: Run) -> RunJobQuerySet:
+    redone = Candidate.objects.filter(job=OuterRef("pk"), status__in=REDONE)
+    finished = RunJob.objects.filter(Exists(redone), run=run, finished_at__isnull=False)
+    return finished.exclude(status=RunJob.Status.DONE).order_by("position")
+
+
+def _checked_retry(run: Run) -> Retry:
+    """The retry, when nothing stands against it. Raises `Invalid`, `PlanRefused`."""
+    if not Run.objects.filter(pk=run.pk, status__in=ENDED).exists():
+        raise Invalid("Only a run that ended with something missing can be retried")
+    in_doubt = Candidate.objects.filter(job=OuterRef("pk"), status=Candidate.Status.IN_DOUBT)
+    if run.jobs.filter(~Exists(in_doubt), finished_at__isnull=True).exists():
+        raise Invalid("A worker still finishes an image of this run: try again in a moment")
+    retry = plan_retry(run)
+    if not retry.n_images:
+        raise Invalid(
+            "Nothing of this run can be made again: what the guard rejected stays rejected, and what is in "
+            "doubt waits for a decision"
+        )
+    store = store_for(run.project)
+    wanted = {image["path"]: image for job in _without_winner(run) for image in job.inputs}
+    for image in wanted.values():
+        checked_input(image, store)
+    return retry
+
+
+def _plan_anew(run: Run, retry: Retry) -> None:
+    """Reopen the jobs and candidates of a retry. Raises `Invalid` if they are not what was looked at."""
+    n_jobs = (
+        _without_winner(run)
+        .filter(pk__in=retry.jobs)
+        .update(
+            status=RunJob.Status.PLANNED, failure_reason="", verdict=RunJob.Verdict.NONE, finished_at=None
+        )
+    )
+    redone = Candidate.objects.filter(job__in=retry.jobs, status__in=REDONE)
+    redone.filter(error__code__in=USELESS_ORIGINAL).update(original_sha256="", original_path="")
+    n_images = redone.update(
+        status=Candidate.Status.PLANNED,
+        error={},
+        rank_reason="",
+        lease_token=None,
+        lease_until=None,
+        n_claims=0,
+        rung_at=None,
+        started_at=None,
+        finished_at=None,
+    )
+    if (n_jobs, n_images) != (len(retry.jobs), retry.n_images):
+        raise Invalid("This run has changed in the meantime: look at it again")
+
+
+def _price(run: Run, calls: list[tuple[RunJob, int]], store: AssetStore) -> Decimal | None:
+    provider = provider_for(run.provider_code)
+    total = Decimal(0)
+    for job, n_calls in calls:
+        request = GenerateRequest(
+            prompt=job.prompt_text,
+            images=tuple(store.path(image["path"]) for image in job.inputs),
+            seed=0,
+            stage=run.stage,
+            time=run.time_of_day,
+            weather=run.weather,
+        )
+        price = provider.estimate(request) if n_calls else Decimal(0)
+        if price is None:
+            return None
+        total += price * n_calls
+    return total
+
+
+def _ring_planned(candidates: CandidateQuerySet) -> None:
+    planned = candidates.filter(status=Candidate.Status.PLANNED)
+    ring_candidates(planned.order_by("job__position", "candidate_index").values_list("pk", flat=True))
