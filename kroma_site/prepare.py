@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,9 +39,16 @@ class OperatorCommand(BaseCommand):
     requires_system_checks: Any = []  # prepare() runs ours and says them in one line each
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.called_from_command_line = False  # a wrong option is a fault like the others
-        return parser
+        # A wrong option is a fault like the others; the parsers of actions take this over.
+        self._called_from_command_line = False
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        try:
+            super().run_from_argv(argv)
+        except CommandError as error:  # Django reads the options before it looks for faults
+            self.stderr.write(str(error))
+            sys.exit(error.returncode)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
