@@ -20,6 +20,9 @@ from pipeline.engine.settings import APP, CONFIG, REQUEST, SettingsLayer, merge
 NOT_A_TEXT: list[object] = ["", "  ", None, 1, True, [], {}]
 NOT_A_FLAG: list[object] = [1, "true", None, [], {}]
 NOT_A_SIZE: list[object] = [-1, 1.0, "2", None, True, [], math.nan]
+NOT_A_GPU: list[object] = ["0", 1.5, True, []]
+NOT_A_FILE: list[object] = [None, 1, []]
+NOT_BACKENDS: list[object] = [[], None, "rembg", ["magic"], [None]]
 NOT_AN_OBJECT: list[object] = [None, [], "x", 1, True]
 TEXTS = [
     "upscale.backend", "upscale.format", "upscale.binary", "upscale.model_dir", "upscale.model_name",
@@ -42,9 +45,9 @@ WRONG: list[tuple[str, object]] = [
     *((key, value) for key in SIZES for value in NOT_A_SIZE),
     *((key, value) for key in OBJECTS for value in NOT_AN_OBJECT),
     *(("upscale.scale", value) for value in (0, 256, *NOT_A_SIZE)),
-    *(("upscale.python.gpu_id", value) for value in ("0", 1.5, True, [])),
-    *(("color.settings_file", value) for value in (None, 1, [])),
-    *(("bg_remove.backends", value) for value in ([], None, "rembg", ["magic"], [None])),
+    *(("upscale.python.gpu_id", value) for value in NOT_A_GPU),
+    *(("color.settings_file", value) for value in NOT_A_FILE),
+    *(("bg_remove.backends", value) for value in NOT_BACKENDS),
     ("upscale.backend", "magic"),
     ("upscale.format", "gif"),
     ("bg_remove.format", "tiff"),

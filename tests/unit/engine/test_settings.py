@@ -25,11 +25,12 @@ FLAGS = ("upscale", "color", "bg_remove", "bg_refine_openai", "bg_refine_openai_
 TEXTS = ("provider_code", "manifest_path", "postprocess_config_path", "color_profile")
 NOT_A_FLAG: list[object] = [1, 0, 1.0, "true", "", None, [], {}]
 NOT_A_TEXT: list[object] = ["", "  ", None, True, 1, [], {}]
+NOT_BACKENDS: list[object] = [None, "rembg", {}, [], True, [""], ["magic"], [1]]
 WRONG: list[tuple[str, object]] = [
     *((name, value) for name in FLAGS for value in NOT_A_FLAG),
     *((name, value) for name in (*TEXTS, "upscale_backend") for value in NOT_A_TEXT),
     ("upscale_backend", "magic"),
-    *(("bg_remove_backends", value) for value in (None, "rembg", {}, [], True, [""], ["magic"], [1])),
+    *(("bg_remove_backends", value) for value in NOT_BACKENDS),
 ]
 
 
