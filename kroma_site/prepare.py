@@ -40,21 +40,20 @@ class OperatorCommand(BaseCommand):
     requires_system_checks: Any = []  # prepare() runs ours and says them in one line each
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.called_from_command_line = False  # a wrong option is a fault like the others
-        return parser
+        # A wrong option is a fault like the others; the parsers of actions take this over.
+        self._called_from_command_line = False
+        return super().create_parser(prog_name, subcommand, **kwargs)
 
     has_answered = False
 
     def run_from_argv(self, argv: list[str]) -> None:
         try:
-            self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
-        except CommandError as error:  # Django's own would show a traceback
+            super().run_from_argv(argv)
+        except CommandError as error:  # Django reads the options before it looks for faults
             if "--json" in argv:
                 self.print_json({"ok": False, "error": str(error)})
             self.stderr.write(str(error))
             sys.exit(error.returncode)
-        super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:

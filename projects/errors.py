@@ -54,3 +54,9 @@ class PlanRefused(KromaError):
     """A run can't be planned: settings, manifest, inputs or limits."""
 
     code = "planning_preflight_failed"
+
+
+class ConfigurationInvalid(KromaError):
+    """A settings file, a manifest or a post-process file can't be used as it is."""
+
+    code = "config_validation_failed"

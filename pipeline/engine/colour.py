@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline.engine.documents import Findings, Section
 from pipeline.engine.errors import PlanningError
 from pipeline.engine.guard import chroma_delta
 
@@ -71,24 +72,27 @@ def profiles_from_document(document: object, *, source: str) -> ProfileFile:
 
     Unknown keys are warned of. Raises `PlanningError` naming the dotted key and `source`, the file.
     """
-    profiles = document.get("profiles") if isinstance(document, Mapping) else None
-    if not isinstance(profiles, Mapping):
-        raise PlanningError(f"Colour settings {source} must be an object with an object 'profiles'")
-    known = {field.name for field in fields(ColourProfile)}
-    read: dict[str, ColourProfile] = {}
-    warnings = []
-    for name, parameters in profiles.items():
-        if not isinstance(parameters, Mapping):
-            raise PlanningError(f"'profiles.{name}' in {source} must be an object of numbers")
-        values = {}
-        for key, value in parameters.items():
-            dotted = f"profiles.{name}.{key}"
-            if key in known:
-                values[key] = _number(value, dotted, source)
-            else:
-                warnings.append(f"'{dotted}' in {source} is unknown and ignored")
-        read[str(name)] = ColourProfile(**values)
-    return ProfileFile(MappingProxyType(read), tuple(warnings))
+    findings = Findings(source)
+    profiles = read_profiles(document, findings)
+    findings.refuse()
+    return ProfileFile(profiles, tuple(warning.message for warning in findings.warnings))
+
+
+def read_profiles(document: object, findings: Findings) -> Mapping[str, ColourProfile]:
+    """The profiles of a colour settings file; notes all that is wrong or unknown."""
+    root = Section.of(document, findings)
+    if "profiles" not in root.values:
+        findings.error("profiles", f"'profiles' in {findings.source} is missing; write an object of profiles")
+    section = root.section("profiles")
+    names = [field.name for field in fields(ColourProfile)]
+    read = {}
+    for name in map(str, section.values):
+        parameters = section.section(name)
+        parameters.warn_of_others(names)
+        read[name] = ColourProfile(
+            **{key: parameters.number(key, 1.0, span=1000) for key in names if key in parameters.values}
+        )
+    return MappingProxyType(read)
 
 
 def profile_named(name: str, profiles: Mapping[str, ColourProfile] = BUILTIN_PROFILES) -> ColourProfile:
@@ -185,10 +189,3 @@ def _toned(image: NDArray[np.uint8], profile: ColourProfile) -> NDArray[np.uint8
 
 def _clamped(value: float) -> int:
     return round(max(0.0, min(255.0, value)))
-
-
-def _number(value: object, key: str, source: str) -> float:
-    # The comparison is false for NaN.
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1000:
-        return float(value)
-    raise PlanningError(f"'{key}' in {source} must be a number from -1000 to 1000")

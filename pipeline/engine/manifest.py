@@ -1,11 +1,10 @@
 """The manifest: references, limits, guard and prompt texts of a universe."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from pipeline.engine.errors import PlanningError
+from pipeline.engine.documents import Findings, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +90,31 @@ def manifest_from_document(document: object, *, source: str) -> Manifest:
 
     Unknown keys are ignored. Raises `PlanningError` naming the dotted key and `source`, the file.
     """
-    root = _Section(_mapping(document, "", source), "", source)
+    findings = Findings(source)
+    manifest = read_manifest(document, findings)
+    findings.refuse()
+    return manifest
+
+
+def read_manifest(document: object, findings: Findings) -> Manifest:
+    """`manifest_from_document()` that notes all that is wrong or unknown; a wrong key has its default."""
+    root = Section.of(document, findings)
     generation = root.section("generation")
     guard = root.section("output_guard")
     policy = root.section("policy")
     default = DEFAULT_MANIFEST
+    root.warn_of_others(
+        ("scene_refs", "style_refs", "safe_batch_limit", "generation", "output_guard", "policy", "prompts")
+    )
+    generation.warn_of_others(("candidates", "max_candidates"))
+    guard.warn_of_others(default.guard.as_dict())
+    policy.warn_of_others(("default_no_invention",))
     return Manifest(
         scene_refs=root.texts("scene_refs", default.scene_refs),
         style_refs=root.texts("style_refs", default.style_refs),
-        safe_batch_limit=root.count("safe_batch_limit", default.safe_batch_limit),
-        candidates=generation.count("candidates", default.candidates),
-        max_candidates=generation.count("max_candidates", default.max_candidates),
+        safe_batch_limit=root.whole("safe_batch_limit", default.safe_batch_limit, least=1),
+        candidates=generation.whole("candidates", default.candidates, least=1),
+        max_candidates=generation.whole("max_candidates", default.max_candidates, least=1),
         guard=GuardSettings(
             enabled=guard.flag("enabled", default.guard.enabled),
             enforce_grayscale=guard.flag("enforce_grayscale", default.guard.enforce_grayscale),
@@ -111,86 +124,3 @@ def manifest_from_document(document: object, *, source: str) -> Manifest:
         default_no_invention=policy.flag("default_no_invention", default.default_no_invention),
         prompts=MappingProxyType({**default.prompts, **root.section("prompts").all_texts()}),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """One object of the document with typed readers; each falls back when the key is absent."""
-
-    values: Mapping[object, object]
-    prefix: str
-    source: str
-
-    def section(self, key: str) -> "_Section":
-        values = _mapping(self.values.get(key, {}), self.prefix + key, self.source)
-        return _Section(values, f"{self.prefix}{key}.", self.source)
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.values.get(key, default)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false", value)
-        return value
-
-    def count(self, key: str, default: int) -> int:
-        value = self.values.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._wrong(key, "a whole number of at least 1", value)
-        return value
-
-    def limit(self, key: str, default: float) -> float:
-        value = self.values.get(key, default)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            try:
-                number = float(value)
-            except OverflowError:
-                number = math.inf
-            if math.isfinite(number) and number >= 0:
-                return number
-        raise self._wrong(key, "a finite number of at least 0", value)
-
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        value = self.values.get(key, default)
-        if not isinstance(value, list | tuple):
-            raise self._wrong(key, "a list of texts", value)
-        trimmed = []
-        for index, entry in enumerate(value):
-            if not isinstance(entry, str) or not entry.strip():
-                raise self._wrong(f"{key}[{index}]", "a text that is not blank", entry)
-            trimmed.append(entry.strip())
-        return tuple(trimmed)
-
-    def all_texts(self) -> dict[str, str]:
-        texts = {}
-        for key, value in self.values.items():
-            if not isinstance(value, str):
-                raise self._wrong(str(key), "a text", value)
-            texts[str(key)] = value.strip()
-        return texts
-
-    def _wrong(self, key: str, wanted: str, value: object) -> PlanningError:
-        return PlanningError(f"'{self.prefix}{key}' in {self.source} must be {wanted}, not {_shown(value)}")
-
-
-def _mapping(value: object, key: str, source: str) -> Mapping[object, object]:
-    if not isinstance(value, Mapping):
-        thing = f"'{key}' in {source}" if key else f"The manifest {source}"
-        raise PlanningError(f"{thing} must be an object, not {_shown(value)}")
-    return value
-
-
-def _shown(value: object) -> str:
-    """A value of JSON as a person reads it, cut short."""
-    match value:
-        case None:
-            text = "null"
-        case bool():
-            text = str(value).lower()
-        case str():
-            text = f"'{value[:40]}'"
-        case int() | float():
-            text = f"{value:.6g}" if abs(value) < 1e300 else "so large a number"
-        case list() | tuple():
-            text = "a list"
-        case _:
-            text = "an object"
-    return text

@@ -1,7 +1,8 @@
 """What happens to a generated image before the guard looks at it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from pipeline.engine.errors import PlanningError
 
@@ -84,6 +85,21 @@ class PostprocessPlan:
             "bg_refine_openai_required": self.bg_refine_openai_required,
             "pipeline_order": list(self.pipeline_order),
         }
+
+    def files_as_dict(self) -> dict[str, object]:
+        """What names the files of the steps beside those nine keys."""
+        return {
+            "upscale_scale": self.upscale_scale,
+            "upscale_format": self.upscale_format,
+            "bg_remove_format": self.bg_remove_format,
+        }
+
+    @classmethod
+    def from_dicts(cls, plan: Mapping[str, Any], files: Mapping[str, Any]) -> Self:
+        """The plan that `as_dict()` and `files_as_dict()` wrote; what is missing has its default."""
+        fields = {key: value for key, value in plan.items() if key != "pipeline_order"}
+        fields["bg_remove_backends"] = tuple(plan.get("bg_remove_backends", ()))
+        return cls(**fields, **files)
 
 
 def _need(value: str | None, key: str) -> None:

@@ -9,16 +9,13 @@ from django.conf import settings
 
 from pipeline.engine.discovery import is_image_name
 from pipeline.engine.errors import PlanningError
-from pipeline.engine.manifest import DEFAULT_MANIFEST
 from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash, plan_run
-from pipeline.engine.postprocess import PostprocessPlan
 from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services.configuration import Configuration, load
 from pipeline.store import AssetStore, store_for
 from projects.errors import Invalid, PlanRefused
 from projects.models import Project, ReferenceItem, StyleGuide
-
-DEFAULT_PROVIDER = "local"
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class InputImage:
 
 @dataclass(frozen=True)
 class RunOrder:
-    """What somebody wants made. None leaves the choice to the defaults; `batch_limit` is for commands."""
+    """What somebody wants made. None leaves the choice to the settings; `batch_limit` is for commands."""
 
     mode: str
     scenes: tuple[InputImage, ...]
@@ -55,7 +52,7 @@ class RunOrder:
     candidates: int | None = None
     seed: int = 0
     style_guide: StyleGuide | None = None
-    provider_code: str = DEFAULT_PROVIDER
+    provider_code: str | None = None
     batch_limit: int | None = None
 
 
@@ -69,9 +66,15 @@ class PreparedRun:
     plan_hash: str
     price_usd: Decimal | None
     provider: Mapping[str, object]
+    configuration: Configuration
     inputs: Mapping[str, str]  # path -> sha256
     images: Mapping[str, InputImage]  # path -> image
     warnings: tuple[str, ...]
+
+    @property
+    def provider_code(self) -> str:
+        """Who would make the images: the order's choice, or else that of the settings."""
+        return str(self.provider["code"])
 
     @property
     def n_images(self) -> int:
@@ -79,20 +82,24 @@ class PreparedRun:
         return len(self.plan.jobs) * self.plan.n_candidates
 
 
-def prepare_run(project: Project, order: RunOrder) -> PreparedRun:
+def prepare_run(
+    project: Project, order: RunOrder, *, configuration: Configuration | None = None
+) -> PreparedRun:
     """Plan an order without changing anything.
 
+    `configuration` is what was loaded for the same request, as files are read once; it is loaded if absent.
     Raises `Invalid` for a request that contradicts itself, `PlanRefused` for everything that stands against
     the plan. A missing file stops a paid run; a dry run names it among the warnings.
     """
-    provider, plan = _planned(order)
+    configuration = configuration or load(project)
+    provider, plan = _planned(order, configuration)
     store = store_for(project)
     images = {image.path: image for image in (*order.scenes, *order.style_refs)}
     inputs, missing = _hashes(store, images)
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
-    warnings = list(missing)
+    warnings = [*map(str, configuration.warnings), *missing]
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"
@@ -104,15 +111,16 @@ def prepare_run(project: Project, order: RunOrder) -> PreparedRun:
         plan_hash=plan_hash(plan, inputs=inputs, provider=description),
         price_usd=_price(provider, plan, store),
         provider=description,
+        configuration=configuration,
         inputs=inputs,
         images=images,
         warnings=tuple(warnings),
     )
 
 
-def check_order(order: RunOrder) -> None:
+def check_order(order: RunOrder, *, configuration: Configuration) -> None:
     """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`."""
-    _planned(order)
+    _planned(order, configuration)
 
 
 def generate_request(job: PlannedJob, seed: int, store: AssetStore) -> GenerateRequest:
@@ -141,8 +149,11 @@ def display_name(store: AssetStore, name: str) -> str:
     return f"{display_path(store.root)}/{name}"
 
 
-def _planned(order: RunOrder) -> tuple[ImageProvider, RunPlan]:
+def _planned(order: RunOrder, configuration: Configuration) -> tuple[ImageProvider, RunPlan]:
     _check_stage(order)
+    configuration.refuse_errors()
+    if order.mode == "run":
+        configuration.refuse_steps()
     request = RunRequest(
         mode=order.mode,
         scenes=tuple(image.path for image in order.scenes),
@@ -157,7 +168,8 @@ def _planned(order: RunOrder) -> tuple[ImageProvider, RunPlan]:
         batch_limit=order.batch_limit,
     )
     try:
-        return provider_for(order.provider_code), plan_run(request, DEFAULT_MANIFEST, PostprocessPlan.off())
+        provider = provider_for(order.provider_code or configuration.provider_code)
+        return provider, plan_run(request, configuration.manifest, configuration.plan)
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
 

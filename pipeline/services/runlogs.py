@@ -84,7 +84,10 @@ def render_run_log(run: Run, store: AssetStore) -> str:
 
 
 def _plan(run: Run, jobs: list[RunJob], shown: dict[str, str]) -> RunPlan:
-    postprocess = PostprocessPlan.off()
+    # Runs from before there were settings have no names of files.
+    postprocess = PostprocessPlan.from_dicts(
+        run.settings_snapshot["postprocess"], run.settings_snapshot.get("postprocess_files", {})
+    )
     generation = run.settings_snapshot["generation"]
     request = RunRequest(
         mode=run.run_mode,

@@ -37,16 +37,15 @@ def start_run(
 ) -> Run:
     """Write down a confirmed plan and ring for its candidates.
 
-    The plan is made anew, so that what runs is what was confirmed. Raises `SpendNotConfirmed`, `PlanRefused`
+    The plan is made anew from the files and the settings that were read for it, so that what runs is what was
+    confirmed. Raises `SpendNotConfirmed`, `PlanRefused`
     (a scene that vanished), `PlanChanged` (another hash or a higher price than expected), `PriceUnknown`.
     """
     if not confirm_spend:
         raise SpendNotConfirmed("A run that makes images needs the confirmation that it may spend")
-    current = prepare_run(prepared.project, prepared.order)
+    current = prepare_run(prepared.project, prepared.order, configuration=prepared.configuration)
     if current.price_usd is None:
-        raise PriceUnknown(
-            f"No price is known for {current.order.provider_code}: it can't run until one is set"
-        )
+        raise PriceUnknown(f"No price is known for {current.provider_code}: it can't run until one is set")
     if current.plan_hash != (expected_hash or prepared.plan_hash):
         raise PlanChanged("The plan has changed since it was shown: look at it again and confirm it again")
     if max_cost_usd is not None and current.price_usd > max_cost_usd:
@@ -231,7 +230,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
         stage=plan.request.stage,
         time_of_day=plan.request.time,
         weather=plan.request.weather,
-        provider_code=order.provider_code,
+        provider_code=prepared.provider_code,
         seed=order.seed,
         n_jobs=len(plan.jobs),
         n_candidates=plan.n_candidates,
@@ -241,6 +240,8 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
         settings_snapshot={
             "generation": {"candidates": plan.n_candidates, "max_candidates": plan.max_candidates},
             "postprocess": plan.postprocess.as_dict(),
+            "postprocess_files": plan.postprocess.files_as_dict(),
+            "settings": prepared.configuration.effective.as_dict(),
             "output_guard": plan.guard.as_dict(),
             "provider": dict(prepared.provider),
             "price_known": prepared.price_usd is not None,

@@ -12,11 +12,11 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from pipeline.engine.manifest import DEFAULT_MANIFEST
 from pipeline.forms import ConfirmForm, RunForm
 from pipeline.models import Run
-from pipeline.providers.registry import provider_for
-from pipeline.services.planning import DEFAULT_PROVIDER, PreparedRun, prepare_run
+from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services.configuration import Configuration, load
+from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.services.runs import record_dry_run, start_run
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError, PlanChanged
@@ -55,16 +55,16 @@ class PlanView:
 @project_page(Action.RUN)
 def run_new(request: PageRequest, project: Project) -> HttpResponse:
     """The composer; a POST starts the run as it was shown, or writes it down as a dry run."""
-    sets = _sets(project)
+    sets, configuration = _sets(project), load(project)
     if request.method == "GET":
         form = _first_form(project, request.GET)
-        plan = _plan(project, form, sets) if form.is_bound else PlanView()
-        return _composer(request, project, form, sets, plan)
+        plan = _plan(project, form, sets, configuration) if form.is_bound else PlanView()
+        return _composer(request, project, form, sets, plan, configuration=configuration)
     form, dry = RunForm(project, request.POST), request.POST.get("do") == "dry"
-    plan = _plan(project, form, sets, mode="dry" if dry else "run")
+    plan = _plan(project, form, sets, configuration, mode="dry" if dry else "run")
     confirmed = ConfirmForm(request.POST)
     if plan.prepared is None or not confirmed.is_valid():
-        return _composer(request, project, form, sets, plan, status=422)
+        return _composer(request, project, form, sets, plan, configuration=configuration, status=422)
     try:
         run = _written(plan.prepared, confirmed.cleaned_data, request, dry=dry)
     except PlanChanged:
@@ -73,21 +73,22 @@ def run_new(request: PageRequest, project: Project) -> HttpResponse:
         plan = PlanView(problem=str(error))
     else:
         return redirect(run)
-    return _composer(request, project, form, sets, plan, status=422)
+    return _composer(request, project, form, sets, plan, configuration=configuration, status=422)
 
 
 @require_POST
 @project_page(Action.RUN)
 def run_plan(request: PageRequest, project: Project) -> HttpResponse:
     """The plan of what is chosen now. Changes nothing."""
-    sets = _sets(project)
+    sets, configuration = _sets(project), load(project)
     form = RunForm(project, request.POST)
-    plan = _plan(project, form, sets)
+    plan = _plan(project, form, sets, configuration)
     if request.htmx:
         # A question while somebody still chooses, not a form that was sent: an answer either way.
-        context = {"project": project, "form": form, "plan": plan, **_facts()}
+        context = {"project": project, "form": form, "plan": plan, **_facts(configuration)}
         return render(request, "pipeline/run_new.html#plan", context)
-    return _composer(request, project, form, sets, plan, status=200 if plan.prepared else 422)
+    status = 200 if plan.prepared else 422
+    return _composer(request, project, form, sets, plan, configuration=configuration, status=status)
 
 
 def _written(prepared: PreparedRun, confirmed: dict[str, Any], request: PageRequest, *, dry: bool) -> Run:
@@ -105,13 +106,15 @@ def _written(prepared: PreparedRun, confirmed: dict[str, Any], request: PageRequ
     )
 
 
-def _plan(project: Project, form: RunForm, sets: Sets, *, mode: str = "run") -> PlanView:
+def _plan(
+    project: Project, form: RunForm, sets: Sets, configuration: Configuration, *, mode: str = "run"
+) -> PlanView:
     if not form.is_valid():
         first = next(iter(form.errors.values()))
         return PlanView(problem=str(first[0]))
     order = form.order(sets, mode=mode)
     try:
-        prepared = prepare_run(project, order)
+        prepared = prepare_run(project, order, configuration=configuration)
     except KromaError as error:
         return PlanView(problem=str(error))
     by_path = {item.content_uri: item for _, items in sets for item in items}
@@ -123,7 +126,14 @@ def _plan(project: Project, form: RunForm, sets: Sets, *, mode: str = "run") -> 
 
 
 def _composer(
-    request: PageRequest, project: Project, form: RunForm, sets: Sets, plan: PlanView, *, status: int = 200
+    request: PageRequest,
+    project: Project,
+    form: RunForm,
+    sets: Sets,
+    plan: PlanView,
+    *,
+    configuration: Configuration,
+    status: int = 200,
 ) -> HttpResponse:
     context = {
         "project": project,
@@ -132,15 +142,19 @@ def _composer(
         "plan": plan,
         "scene_groups": _groups(sets, form["scene_sets"].value(), form["scenes"].value()),
         "style_groups": _groups(sets, form["style_sets"].value(), form["styles"].value()),
-        **_facts(),
+        **_facts(configuration),
     }
     return render(request, "pipeline/run_new.html", context, status=status)
 
 
-def _facts() -> dict[str, object]:
-    provider = provider_for(DEFAULT_PROVIDER)
-    limit = DEFAULT_MANIFEST.safe_batch_limit
-    return {"provider": provider, "health": provider.health(), "batch_limit": limit}
+def _facts(configuration: Configuration) -> dict[str, object]:
+    code = configuration.provider_code
+    try:
+        health = provider_for(code).health().message
+    except UnknownProvider as error:
+        health = str(error)
+    limit = configuration.manifest.safe_batch_limit
+    return {"provider_code": code, "provider_health": health, "batch_limit": limit}
 
 
 def _first_form(project: Project, query: QueryDict) -> RunForm:

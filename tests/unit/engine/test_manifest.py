@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.engine.documents import Findings
 from pipeline.engine.errors import PlanningError
-from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings, manifest_from_document
+from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings, manifest_from_document, read_manifest
 
 NOT_A_BOOL: list[object] = [1, 0, "true", None, [], {}, 1.0]
 NOT_A_COUNT: list[object] = [0, -1, 2.0, "2", None, True, [], {}]
@@ -102,3 +103,19 @@ def test_any_document_is_read_or_refused(document: object) -> None:
     assert not error or "m.json" in error
     assert manifest.safe_batch_limit >= 1
     assert json.dumps(manifest.guard.as_dict(), allow_nan=False)
+
+
+def test_everything_wrong_and_unknown_is_found_at_once() -> None:
+    findings = Findings("m.json")
+    document = {
+        "safe_batch_limt": 3,
+        "scene_refs": ["", "a.png", 1],
+        "generation": {"candidates": 0},
+        "policy": [],
+    }
+    manifest = read_manifest(document, findings)
+    assert {error.key for error in findings.errors} == {
+        "scene_refs[0]", "scene_refs[2]", "generation.candidates", "policy",
+    }  # fmt: skip
+    assert "did you mean 'safe_batch_limit'?" in findings.warnings[0].message
+    assert manifest.candidates == DEFAULT_MANIFEST.candidates
