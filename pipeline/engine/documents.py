@@ -3,12 +3,15 @@
 import difflib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pipeline.engine.errors import PlanningError
+
+_NEVER_STORED = re.compile("[\x00\ud800-\udfff]")
 
 Default = TypeVar("Default")
 
@@ -182,13 +185,32 @@ def parse_document(data: bytes, *, source: str) -> object:
     form = "TOML" if source.lower().endswith(".toml") else "JSON"
     try:
         text = data.decode("utf-8-sig")
-        return tomllib.loads(text) if form == "TOML" else json.loads(text)
+        document: object = tomllib.loads(text) if form == "TOML" else json.loads(text)
+        unwritable = _unwritable(document)
     except UnicodeDecodeError as error:
         raise PlanningError(f"{source} is not {form}: it is no text in UTF-8") from error
     except ValueError as error:
         raise PlanningError(f"{source} is not {form}: {error}") from error
     except RecursionError as error:
         raise PlanningError(f"{source} is not usable {form}: it is nested too deeply") from error
+    if unwritable:
+        raise PlanningError(f"{source} holds a character that can't be stored ({unwritable!a}): leave it out")
+    return document
+
+
+def _unwritable(value: object) -> str:
+    """The first text in a document that can't be stored: with a NUL or half a surrogate pair; else ''."""
+    parts: Iterable[object]
+    match value:
+        case str():
+            return value[:40] if _NEVER_STORED.search(value) else ""
+        case Mapping():
+            parts = (part for pair in value.items() for part in pair)
+        case list():
+            parts = value
+        case _:
+            return ""
+    return next((found for part in parts if (found := _unwritable(part))), "")
 
 
 def shown(value: object) -> str:

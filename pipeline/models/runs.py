@@ -280,7 +280,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
     def left_in_canceled(self, now: datetime) -> Self:
         """What nobody works on any more in a canceled run, and nobody will."""
         idle = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
-        return self.filter(idle, run__status="canceled")
+        return self.filter(idle, run__in=Run.objects.filter(status=Run.Status.CANCELED))
 
     def unrung(self, now: datetime) -> Self:
         """Planned candidates whose last ring is long enough ago to think that it was lost."""

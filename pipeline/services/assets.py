@@ -126,7 +126,17 @@ def _make_room(candidate: Candidate, store: AssetStore, name: str, sha256: str) 
         _archive(row, store, names.ARCHIVE_REPLACED, stamped, reason="replaced")
     path = store.path(name)
     if path.is_file() and sha256_of(path) != sha256:
-        store.move(name, names.numbered(f"{names.ARCHIVE_REPLACED}/{stamped}", store.exists))
+        project_id = candidate.run.project_id
+        store.move(name, _free_name(project_id, store, f"{names.ARCHIVE_REPLACED}/{stamped}"))
+
+
+def _free_name(project_id: UUID, store: AssetStore, wanted: str) -> str:
+    """The name, numbered until neither a file nor a row has it: a row may outlive its file."""
+
+    def taken(name: str) -> bool:
+        return store.exists(name) or Asset.objects.filter(project_id=project_id, rel_path=name).exists()
+
+    return names.numbered(wanted, taken)
 
 
 def _archive(asset: Asset, store: AssetStore, folder: str, stamped: str, *, reason: str) -> None:
@@ -136,7 +146,7 @@ def _archive(asset: Asset, store: AssetStore, folder: str, stamped: str, *, reas
     in its place: the hashes tell. A file that is nowhere leaves its row, which says so.
     """
     path = store.path(asset.rel_path)
-    target = names.numbered(f"{folder}/{stamped}", store.exists)
+    target = _free_name(asset.project_id, store, f"{folder}/{stamped}")
     found = True
     if path.is_file() and sha256_of(path) == asset.sha256:
         store.move(asset.rel_path, target)

@@ -40,7 +40,7 @@ from pipeline.engine.settings import (
 )
 from pipeline.providers.registry import UnknownProvider, provider_for
 from projects.errors import ConfigurationInvalid, PlanRefused
-from projects.models import Project
+from projects.models import Project, ProjectStorage
 
 LARGEST_FILE = 1024 * 1024  # bytes; such files are written by hand
 PARTS = MappingProxyType({APP: "App settings", PROJECT: "Project settings"})
@@ -71,7 +71,10 @@ class Places:
     def of(cls, project: Project) -> "Places":
         """Those of a project, which may be one that is not saved yet."""
         app_root = Path(settings.APP_ROOT)
-        return cls.at(app_root, project.storage.root(), base=app_root / project.storage.local_base_dir)
+        places = cls.at(app_root, project.storage.root(), base=app_root / project.storage.local_base_dir)
+        others = ProjectStorage.objects.exclude(project=project.pk).exclude(local_project_root="")
+        elsewhere = (app_root / root for root in others.values_list("local_project_root", flat=True))
+        return replace(places, closed=(*places.closed, *elsewhere))
 
     @classmethod
     def at(cls, app_root: Path, project_root: Path | None, *, base: Path | None = None) -> "Places":

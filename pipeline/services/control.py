@@ -14,7 +14,7 @@ from pipeline.enqueue import ring_candidates
 from pipeline.models import Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, RunJobQuerySet
 from pipeline.providers.base import GenerateRequest
-from pipeline.providers.registry import provider_for
+from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services import attempts, runs
 from pipeline.services.inputs import checked_input
 from pipeline.store import AssetStore, store_for
@@ -41,6 +41,7 @@ def cancel_run(run: Run, *, by: Principal) -> None:
     `Invalid`.
     """
     now = timezone.now()
+    runs.close_run_if_finished(run)  # all was made already, only its end was missing
     with transaction.atomic():
         open_run = Run.objects.unfinished().filter(pk=run.pk)
         if not open_run.update(status=Run.Status.CANCELED, finished_at=now):
@@ -198,7 +199,9 @@ def _checked_retry(run: Run) -> Retry:
             "doubt waits for a decision"
         )
     store = store_for(run.project)
-    wanted = {image["path"]: image for job in _without_winner(run) for image in job.inputs}
+    # Only where a call is made: what was kept of earlier calls is finished without the scene.
+    called = [job for job in _without_winner(run).with_redone() if job.n_called]
+    wanted = {image["path"]: image for job in called for image in job.inputs}
     for image in wanted.values():
         checked_input(image, store)
     return retry
@@ -214,7 +217,10 @@ def _plan_anew(run: Run, retry: Retry) -> None:
         )
     )
     redone = Candidate.objects.filter(job__in=retry.jobs, status__in=REDONE)
-    redone.filter(error__code__in=USELESS_ORIGINAL).update(original_sha256="", original_path="")
+    # Made again from the call on: what was published of the old bytes is not theirs.
+    redone.filter(error__code__in=USELESS_ORIGINAL).update(
+        original_sha256="", original_path="", output_asset=None
+    )
     n_images = redone.update(
         status=Candidate.Status.PLANNED,
         error={},
@@ -231,7 +237,10 @@ def _plan_anew(run: Run, retry: Retry) -> None:
 
 
 def _price(run: Run, calls: list[tuple[RunJob, int]], store: AssetStore) -> Decimal | None:
-    provider = provider_for(run.provider_code)
+    try:
+        provider = provider_for(run.provider_code)
+    except UnknownProvider:
+        return None
     total = Decimal(0)
     for job, n_calls in calls:
         request = GenerateRequest(

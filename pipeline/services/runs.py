@@ -152,7 +152,7 @@ def cancel_left_behind(now: datetime) -> int:
         calls.filter(candidate__status=Candidate.Status.IN_DOUBT, billed=True).update(
             status=Attempt.Status.IN_DOUBT, finished_at=now
         )
-        calls.filter(candidate__status=Candidate.Status.CANCELED).update(
+        calls.filter(candidate__status=Candidate.Status.CANCELED, billed=False).update(
             status=Attempt.Status.ABANDONED, finished_at=now
         )
     return n_doubtful + n_canceled
