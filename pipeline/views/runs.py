@@ -97,8 +97,9 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     found = get_object_or_404(Run.objects.select_related("created_by", "style_guide"), project=project, pk=pk)
     page = Paginator(found.jobs.order_by("position"), PANELS_A_PAGE).get_page(request.GET.get("page"))
     counts = _counts([found.pk]).get(found.pk, {})
-    # After a cancel a worker may still finish what it has in hand.
-    is_live = found.is_open or (found.run_mode == Run.Mode.RUN and counts["n_working"] > 0)
+    # After a cancel a worker may still finish what it has in hand, and the bell its panel.
+    is_ending = counts.get("n_working", 0) > 0 or found.jobs.ready_to_close().exists()
+    is_live = found.is_open or (found.run_mode == Run.Mode.RUN and is_ending)
     context = {
         "project": project,
         "section": "runs",

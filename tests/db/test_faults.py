@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from kroma_site import worker
 from pipeline.models import Asset, Candidate, Run
-from pipeline.providers.base import GenerateRequest
-from pipeline.services import ending, execution, runs
+from pipeline.providers.base import GenerateRequest, ProviderRefused
+from pipeline.services import control, ending, execution, runs
 from pipeline.store import AssetStore, StorageFailed, StorageFull, store_for
 from projects.access import OPERATOR
-from projects.errors import Invalid
+from projects.errors import Invalid, PlanRefused
 from projects.models import Project, User
 from tests.factories import make_plan, make_project, make_run, make_set, png, upload
 from tests.fakes import FakeProvider, Use, expire_leases, work_through
@@ -250,3 +250,65 @@ def test_a_ring_is_not_repeated_before_it_can_have_been_heard(project: Project, 
     run = make_run(project)
     Candidate.objects.claim(run.candidates.get().pk, now=timezone.now() - timedelta(hours=1))
     assert runs.ring_again() == 0, "it was rung for when the run started, a moment ago"
+
+
+def test_a_picture_made_again_after_its_original_vanished_is_the_one_that_wins(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = iter(range(1, 9))
+    use(FakeProvider(answer=lambda request: png(number=next(numbers))))
+    run = make_run(project)
+
+    def die(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "_judge", die)
+        with pytest.raises(KeyboardInterrupt):
+            work_through(run)
+    store_for(project).path(run.candidates.get().original_path).unlink()
+    expire_leases()
+    work_through(run)
+    assert run.candidates.get().error["code"] == "original_missing"
+    control.retry_failed(run, by=OPERATOR, confirm_spend=True)
+    work_through(run)
+    candidate = run.candidates.get()
+    assert candidate.final_asset.metadata["original_sha256"] == candidate.original_sha256
+    assert store_for(project).sha256(candidate.final_asset.rel_path) == candidate.final_asset.sha256
+
+
+def test_the_row_of_a_lost_file_never_names_another_ones_bytes(project: Project, use: Use) -> None:
+    use(FakeProvider())
+    work_through(make_run(project))
+    asset = Asset.objects.get()
+    store = store_for(project)
+    store.path(asset.rel_path).write_bytes(b"retouched by hand")
+    work_through(make_run(project))
+    asset.refresh_from_db()
+    assert asset.metadata["path_exists"] is False
+    assert not store.exists(asset.rel_path)
+
+
+def test_a_run_whose_provider_is_gone_can_still_be_looked_at(
+    project: Project, use: Use, alice_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = use(FakeProvider())
+
+    def refuse(request: GenerateRequest) -> bytes:
+        raise ProviderRefused("No", code="provider_refused")
+
+    provider.answer = refuse
+    run = make_run(project)
+    work_through(run)
+    Run.objects.filter(pk=run.pk).update(provider_code="gone")
+    monkeypatch.undo()
+    assert alice_client.get(run.get_absolute_url()).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\u0000"])
+def test_settings_with_text_that_can_not_be_stored_are_refused_in_words(project: Project, text: str) -> None:
+    folder = store_for(project).root / ".kroma"
+    folder.mkdir(parents=True)
+    (folder / "pipeline.settings.json").write_text(f'{{"provider_code": "{text}"}}')
+    with pytest.raises(PlanRefused, match="can't be stored"):
+        make_plan(project)

@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -12,13 +14,14 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from pipeline.models import Candidate, Run
-from pipeline.services import leases
+from pipeline.services import attempts, control, leases, runs
 from projects import audit
 from projects.access import OPERATOR
 from projects.models import StyleGuide
 from projects.services import people
 from projects.services.library import delete_entry, save_entry
 from tests.factories import make_project, make_run, make_user
+from tests.fakes import FakeProvider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,6 +93,44 @@ def test_a_lease_is_renewed_again_after_the_connection_was_lost(settings: Settin
         while not lease_until_beyond(deadline + timedelta(seconds=1)) and timezone.now() < deadline:
             cursor.execute("SELECT pg_sleep(0.1)")
     assert lease_until_beyond(deadline)
+
+
+def make_canceled_and_late() -> tuple[Candidate, UUID]:
+    """A candidate of a canceled run whose worker lives, though its lease has run out; the lease's token."""
+    candidate = make_candidate()
+    token = Candidate.objects.claim(candidate.pk, now=timezone.now())
+    assert token is not None
+    with mock.patch("pipeline.enqueue.async_task"):
+        control.cancel_run(candidate.run, by=OPERATOR)
+    Candidate.objects.update(lease_until=timezone.now() - timedelta(seconds=5))
+    return Candidate.objects.select_related("run").get(pk=candidate.pk), token
+
+
+def test_a_call_that_begins_while_its_canceled_run_is_swept_is_not_forgotten() -> None:
+    candidate, token = make_canceled_and_late()
+    sweep = Beside(lambda: runs.cancel_left_behind(timezone.now()))
+    with transaction.atomic():
+        attempt = attempts.begin(
+            candidate, FakeProvider(repeatable=False), token=token, price=Decimal("0.04")
+        )
+        sweep.start_and_wait_until_it_is_blocked()
+    sweep.join()
+    candidate.refresh_from_db()
+    attempt.refresh_from_db()
+    assert (candidate.status, attempt.status) == ("running", "open")
+
+
+def test_a_reason_written_while_a_canceled_run_is_swept_stays() -> None:
+    candidate, token = make_canceled_and_late()
+    sweep = Beside(lambda: runs.cancel_left_behind(timezone.now()))
+    with transaction.atomic():
+        Candidate.objects.filter(pk=candidate.pk, lease_token=token).update(
+            status="failed", lease_token=None, lease_until=None, finished_at=timezone.now()
+        )
+        sweep.start_and_wait_until_it_is_blocked()
+    sweep.join()
+    candidate.refresh_from_db()
+    assert candidate.status == "failed"
 
 
 def test_deleting_a_guide_while_a_run_is_closed_is_no_deadlock() -> None:
