@@ -31,7 +31,7 @@
     document.body.classList.toggle("zoomed");
     showZoom();
   });
-  document.addEventListener("htmx:afterSettle", showZoom);
+  document.addEventListener("htmx:afterSwap", showZoom); // before the next key can be pressed
   // What was typed is sent: the keys belong to the next panel. htmx would put the cursor back into the field.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.xhr.status < 400 && document.activeElement) document.activeElement.blur();

@@ -188,6 +188,7 @@ def review(page: Page) -> None:
     expect(place).to_contain_text("1 of 1")
     # The keys belong to the next panel at once, not to the field that was typed into.
     expect(page.get_by_label("Reason for rejecting")).not_to_be_focused()
+    expect(page.locator("[data-key=z]")).to_be_visible()
     page.keyboard.press("z")
     expect(page.locator("body")).to_have_class(re.compile("zoomed"))
     page.keyboard.press("z")
