@@ -17,7 +17,7 @@ from types import FrameType
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from kroma_site.addresses import base_url, new_signin_url, public_name
 from kroma_site.checks import exposure_faults, place_faults, split_bind
@@ -151,7 +151,7 @@ class Supervisor:
                 self.say("Stopped at once.")
                 return 1
             if time.monotonic() > last_moment:
-                calls = _open_calls()
+                calls = ending.open_calls_if_known()
                 if not calls:
                     break
                 if calls != named:
@@ -268,12 +268,3 @@ def _ended(code: int) -> str:
     if code < 0:
         return f"was killed ({signal.Signals(-code).name})"
     return f"ended with exit code {code}"
-
-
-def _open_calls() -> list[str]:
-    try:
-        return ending.open_calls()
-    except DatabaseError:
-        return []
-    finally:
-        connection.close()

@@ -92,7 +92,7 @@ def _end(cluster: Cluster, asked: _Signals) -> None:
     signals, named = asked.n, False
     while ending.calls_in_flight() and asked.n == signals:
         if not named:
-            calls = _open_calls()
+            calls = ending.open_calls_if_known()
             logger.warning("Waiting for %d paid calls: %s", len(calls), "; ".join(calls))
             named = True
         time.sleep(LOOK)
@@ -102,14 +102,5 @@ def _end(cluster: Cluster, asked: _Signals) -> None:
         ending.release_leases(on_purpose=asked.n > 0)
     except DatabaseError as error:
         logger.warning("The leases of this worker end by themselves, they could not be released: %s", error)
-    finally:
-        connections.close_all()
-
-
-def _open_calls() -> list[str]:
-    try:
-        return ending.open_calls()
-    except DatabaseError:
-        return []
     finally:
         connections.close_all()

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from pipeline.models import Run
+from pipeline.services.execution import execute_candidate
 from pipeline.services.planning import InputImage, PreparedRun, RunOrder, prepare_run
 from pipeline.services.runs import start_run
 from pipeline.store import store_for
@@ -84,6 +85,16 @@ def make_plan(
         mode=mode, scenes=scenes, style_refs=styles, candidates=candidates, seed=seed, batch_limit=10_000
     )
     return prepare_run(project, order)
+
+
+def make_finished_run(project: Project, *, n_scenes: int = 1, candidates: int = 1) -> Run:
+    """A run as workers leave it, with a winner for each scene."""
+    run = make_run(project, n_scenes=n_scenes, candidates=candidates)
+    for pk in run.candidates.values_list("pk", flat=True):
+        execute_candidate(pk)
+    run.refresh_from_db()
+    assert run.status == "ok"
+    return run
 
 
 def make_run(project: Project, *, n_scenes: int = 1, candidates: int = 1, by: Principal = OPERATOR) -> Run:

@@ -24,7 +24,7 @@ from pipeline.services.runs import close_job_if_finished
 from pipeline.store import store_for
 from projects.access import OPERATOR
 from projects.models import Project, ReferenceItem, ReferenceSet
-from tests.factories import make_project, make_run, make_set, make_user, png, upload
+from tests.factories import make_finished_run, make_project, make_run, make_set, make_user, png, upload
 
 HTMX = {"HTTP_HX_REQUEST": "true"}  # what htmx sends
 
@@ -41,15 +41,6 @@ def plates(project: Project) -> ReferenceSet:
     found = make_set(project=project, name="Plates")
     add_images(found, [upload(name="plate.png", data=png(number=50))], by=OPERATOR)
     return found
-
-
-def finished_run(project: Project, *, n_scenes: int = 1, candidates: int = 1) -> Run:
-    run = make_run(project, n_scenes=n_scenes, candidates=candidates)
-    for pk in run.candidates.values_list("pk", flat=True):
-        execute_candidate(pk)
-    run.refresh_from_db()
-    assert run.status == "ok"
-    return run
 
 
 def body(response: HttpResponseBase) -> bytes:
@@ -82,7 +73,7 @@ def hidden(response: HttpResponseBase) -> dict[str, str]:
 
 
 def test_a_file_carries_its_hash_and_is_not_sent_twice(vic_client: Client, project: Project) -> None:
-    asset = finished_run(project).assets.get()
+    asset = make_finished_run(project).assets.get()
     url = reverse("pipeline:asset-file", args=[project.slug, asset.pk])
     answer = vic_client.get(url)
     assert answer["ETag"] == f'"{asset.sha256}"'
@@ -95,7 +86,7 @@ def test_a_file_carries_its_hash_and_is_not_sent_twice(vic_client: Client, proje
 
 
 def test_head_tells_the_length_without_the_bytes(vic_client: Client, project: Project) -> None:
-    asset = finished_run(project).assets.get()
+    asset = make_finished_run(project).assets.get()
     answer = vic_client.head(reverse("pipeline:asset-file", args=[project.slug, asset.pk]))
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer["Content-Length"]) == asset.n_bytes
@@ -131,7 +122,7 @@ def test_the_original_stands_in_until_there_is_a_thumbnail(
 
 
 def test_a_file_that_left_the_disk_is_404_in_words(vic_client: Client, project: Project) -> None:
-    asset = finished_run(project).assets.get()
+    asset = make_finished_run(project).assets.get()
     store_for(project).path(asset.rel_path).unlink()
     answer = vic_client.get(reverse("pipeline:asset-file", args=[project.slug, asset.pk]))
     assert answer.status_code == 404
@@ -139,14 +130,14 @@ def test_a_file_that_left_the_disk_is_404_in_words(vic_client: Client, project: 
 
 
 def test_a_path_that_leads_out_of_the_project_is_refused(vic_client: Client, project: Project) -> None:
-    asset = finished_run(project).assets.get()
+    asset = make_finished_run(project).assets.get()
     type(asset).objects.filter(pk=asset.pk).update(rel_path="../../backend/app.db", sha256="")
     answer = vic_client.get(reverse("pipeline:asset-file", args=[project.slug, asset.pk]))
     assert answer.status_code == 400
 
 
 def test_what_is_no_picture_is_only_downloaded(vic_client: Client, project: Project) -> None:
-    asset = finished_run(project).assets.get()
+    asset = make_finished_run(project).assets.get()
     type(asset).objects.filter(pk=asset.pk).update(mime_type="text/html")
     answer = vic_client.get(reverse("pipeline:asset-file", args=[project.slug, asset.pk]))
     assert answer["Content-Type"] == "application/octet-stream"
@@ -367,7 +358,7 @@ def test_a_failed_candidate_says_why_and_what_to_do(vic_client: Client, project:
 def test_the_zip_holds_the_winners_and_only_the_approved_when_asked(
     vic_client: Client, project: Project
 ) -> None:
-    run = finished_run(project, n_scenes=2)
+    run = make_finished_run(project, n_scenes=2)
     url = reverse("pipeline:run-winners", args=[project.slug, run.pk])
     answer = vic_client.get(url)
     assert "attachment" in answer["Content-Disposition"]
@@ -382,7 +373,7 @@ def test_the_zip_holds_the_winners_and_only_the_approved_when_asked(
 
 
 def test_the_run_log_is_downloaded_as_json(vic_client: Client, project: Project) -> None:
-    run = finished_run(project)
+    run = make_finished_run(project)
     answer = vic_client.get(reverse("pipeline:run-log", args=[project.slug, run.pk]), {"download": "1"})
     assert answer["Content-Type"] == "application/json"
     assert answer["Cache-Control"] == "private, no-cache"
@@ -398,7 +389,7 @@ def say(client: Client, job: RunJob, **data: str) -> HttpResponseBase:
 
 
 def test_a_verdict_leads_on_to_the_next_without_one(rita_client: Client, project: Project) -> None:
-    first, second, third = finished_run(project, n_scenes=3).jobs.all()
+    first, second, third = make_finished_run(project, n_scenes=3).jobs.all()
     assert str(third.pk) in say(rita_client, second, say="approve")["Location"]
     # After the last one it goes on from the top.
     assert (
@@ -412,7 +403,7 @@ def test_a_verdict_leads_on_to_the_next_without_one(rita_client: Client, project
 
 
 def test_a_rejection_without_a_reason_is_422(rita_client: Client, project: Project) -> None:
-    job = finished_run(project).jobs.get()
+    job = make_finished_run(project).jobs.get()
     answer = say(rita_client, job, say="reject")
     assert answer.status_code == 422
     assert "A rejection needs a reason" in answer.content.decode()
@@ -420,7 +411,7 @@ def test_a_rejection_without_a_reason_is_422(rita_client: Client, project: Proje
 
 
 def test_picking_makes_a_winner_and_asks_for_the_verdict_again(rita_client: Client, project: Project) -> None:
-    job = finished_run(project, candidates=2).jobs.get()
+    job = make_finished_run(project, candidates=2).jobs.get()
     other = 2 if job.selected_candidate_index == 1 else 1
     say(rita_client, job, say="approve")
     say(rita_client, job, say="pick", candidate=str(other))
@@ -431,7 +422,7 @@ def test_picking_makes_a_winner_and_asks_for_the_verdict_again(rita_client: Clie
 
 
 def test_reopen_and_note(rita_client: Client, project: Project) -> None:
-    job = finished_run(project).jobs.get()
+    job = make_finished_run(project).jobs.get()
     say(rita_client, job, say="reject", preset="Artefacts")
     say(rita_client, job, say="reopen")
     say(rita_client, job, say="note", note="look at the hands")
@@ -443,20 +434,20 @@ def test_reopen_and_note(rita_client: Client, project: Project) -> None:
 
 @pytest.mark.parametrize("data", [{}, {"say": "praise"}, {"say": "pick", "candidate": "9"}, {"say": "note"}])
 def test_nonsense_about_a_panel_is_422(rita_client: Client, project: Project, data: dict[str, str]) -> None:
-    job = finished_run(project).jobs.get()
+    job = make_finished_run(project).jobs.get()
     assert say(rita_client, job, **data).status_code == 422
 
 
 def test_a_viewer_looks_and_has_no_buttons(vic_client: Client, project: Project) -> None:
-    job = finished_run(project).jobs.get()
+    job = make_finished_run(project).jobs.get()
     text = vic_client.get(reverse("pipeline:review", args=[project.slug])).content.decode()
     assert "say-approve" not in text
     assert say(vic_client, job, say="approve").status_code == 403
 
 
 def test_the_order_goes_on_from_run_to_run(vic_client: Client, project: Project) -> None:
-    older = finished_run(project, n_scenes=2)
-    newer = finished_run(project, n_scenes=2)
+    older = make_finished_run(project, n_scenes=2)
+    newer = make_finished_run(project, n_scenes=2)
     jobs = [*newer.jobs.all(), *older.jobs.all()]
     url = reverse("pipeline:review", args=[project.slug], query={"show": "all"})
     for place, job in enumerate(jobs, start=1):
@@ -474,7 +465,7 @@ def test_the_order_goes_on_from_run_to_run(vic_client: Client, project: Project)
 def test_pages_of_a_universe_do_not_exist_for_strangers(
     mallory_client: Client, project: Project, scenes: ReferenceSet
 ) -> None:
-    run = finished_run(project)
+    run = make_finished_run(project)
     item = scenes.items.first()
     assert item is not None
     for name, pk in (
@@ -510,9 +501,9 @@ def count(client: Client, url: str) -> int:
     ids=["run", "run-list", "review", "run-review", "run-poll"],
 )
 def test_queries_do_not_grow(alice_client: Client, project: Project, url_of: Callable[[Run], str]) -> None:
-    run = finished_run(project, n_scenes=2)
+    run = make_finished_run(project, n_scenes=2)
     few = count(alice_client, url_of(run))
-    larger = finished_run(project, n_scenes=6, candidates=3)
+    larger = make_finished_run(project, n_scenes=6, candidates=3)
     assert count(alice_client, url_of(larger)) == few
 
 

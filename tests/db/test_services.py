@@ -13,7 +13,6 @@ from PIL import Image
 
 from pipeline.models import Run
 from pipeline.services import references, reviews, runs, winners
-from pipeline.services.execution import execute_candidate
 from pipeline.services.planning import InputImage, RunOrder, prepare_run
 from pipeline.store import AssetStore, store_for
 from projects.access import OPERATOR, Action, Principal, Role, allows
@@ -23,18 +22,19 @@ from projects.names import slugified
 from projects.services import people
 from projects.services.library import save_entry
 from projects.services.projects import create_project, remove_member, set_member
-from tests.factories import make_plan, make_project, make_run, make_set, make_user, png, put_scene, upload
+from tests.factories import (
+    make_finished_run,
+    make_plan,
+    make_project,
+    make_run,
+    make_set,
+    make_user,
+    png,
+    put_scene,
+    upload,
+)
 
 pytestmark = pytest.mark.django_db
-
-
-def finished(project: Project, *, n_scenes: int = 1, candidates: int = 2) -> Run:
-    run = make_run(project, n_scenes=n_scenes, candidates=candidates)
-    for pk in run.candidates.values_list("pk", flat=True):
-        execute_candidate(pk)
-    run.refresh_from_db()
-    assert run.status == "ok"
-    return run
 
 
 # --- Universes and people ---------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_two_runs_of_one_moment_get_two_logs(project: Project, monkeypatch: pyte
 
 
 def test_another_candidate_can_be_picked(project: Project) -> None:
-    job = finished(project).jobs.get()
+    job = make_finished_run(project, candidates=2).jobs.get()
     other = 2 if job.selected_candidate_index == 1 else 1
     rita = User.objects.get(username="rita")
     reviews.pick(job, other, by=Principal(rita))
@@ -315,7 +315,7 @@ def test_another_candidate_can_be_picked(project: Project) -> None:
 
 
 def test_a_rejection_needs_a_reason(project: Project) -> None:
-    job = finished(project).jobs.get()
+    job = make_finished_run(project, candidates=2).jobs.get()
     with pytest.raises(Invalid, match="needs a reason"):
         reviews.reject(job, by=OPERATOR, note="  ")
     reviews.reject(job, by=OPERATOR, note="Off model")
@@ -334,7 +334,7 @@ def test_a_job_without_a_winner_can_not_be_approved(project: Project) -> None:
 
 
 def test_the_zip_holds_the_winners_unchanged_and_the_log(project: Project) -> None:
-    run = finished(project, n_scenes=2)
+    run = make_finished_run(project, n_scenes=2, candidates=2)
     buffer = io.BytesIO()
     assert winners.write_zip(run, buffer) == 2
     with zipfile.ZipFile(buffer) as package:
@@ -345,13 +345,13 @@ def test_the_zip_holds_the_winners_unchanged_and_the_log(project: Project) -> No
 
 
 def test_only_the_approved_go_into_the_zip_if_one_says_so(project: Project) -> None:
-    run = finished(project, n_scenes=2)
+    run = make_finished_run(project, n_scenes=2, candidates=2)
     reviews.approve(run.jobs.get(position=2), by=OPERATOR)
     assert [row.filename for row in winners.winners_of(run, approved_only=True)] == ["002_scene_1.png"]
 
 
 def test_published_winners_come_with_a_contact_sheet(project: Project) -> None:
-    run = finished(project, n_scenes=2)
+    run = make_finished_run(project, n_scenes=2, candidates=2)
     published = winners.publish_winners(run)
     assert [path.name for _, path in published.files] == ["001_scene_0.png", "002_scene_1.png"]
     with Image.open(published.contact_sheet) as sheet:
