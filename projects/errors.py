@@ -50,6 +50,20 @@ class PriceUnknown(KromaError):
     code = "price_unknown"
 
 
+class BudgetExceeded(KromaError):
+    """The universe's budget does not hold what a run or a call would cost."""
+
+    kind = "policy"
+    code = "budget_exceeded"
+
+
+class ProviderUnusable(KromaError):
+    """A provider or a paid tool can't be called: its account is switched off, or it has no key."""
+
+    kind = "provider"
+    code = "pipeline_command_failed"
+
+
 class PlanRefused(KromaError):
     """A run can't be planned: settings, manifest, inputs or limits."""
 

@@ -45,8 +45,11 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Let this provider be the one that everything calls."""
 
     def install(provider: FakeProvider) -> FakeProvider:
+        def provided(code: str, access: object = None) -> FakeProvider:
+            return provider
+
         for module in ("execution", "planning", "control"):
-            monkeypatch.setattr(f"pipeline.services.{module}.provider_for", lambda code: provider)
+            monkeypatch.setattr(f"pipeline.services.{module}.provider_for", provided)
         return provider
 
     return install

@@ -101,7 +101,16 @@ class Run(models.Model):
     estimate_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
     # What the jobs share: generation, postprocess, output_guard, provider (its look and version), warnings.
     settings_snapshot = models.JSONField(default=dict)
-    run_log_path = models.CharField(max_length=1000, help_text="relative to the project root")
+    run_log_path = models.CharField(
+        max_length=1000, help_text="relative to the project root; absolute for an imported log outside it"
+    )
+    # Read from a log that another installation wrote: its rows may be replaced by a newer text of that log.
+    is_imported = models.BooleanField(default=False)
+    sync_s3 = models.BooleanField(default=False, help_text="send the project's files to S3 after the run")
+    # What the post-run step could not do, a sentence each; never a reason for the run to fail.
+    warnings = models.JSONField(default=list, blank=True)
+    post_run_until = models.DateTimeField(null=True, blank=True, help_text="lease of the post-run step")
+    post_run_at = models.DateTimeField(null=True, blank=True, help_text="when that step was done")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="runs"
     )
@@ -212,6 +221,8 @@ class RunJob(models.Model):
     inputs = models.JSONField(default=list)
     selected_candidate_index = models.PositiveIntegerField(null=True, blank=True)
     failure_reason = models.CharField(max_length=100, blank=True)
+    is_imported = models.BooleanField(default=False)
+    metadata = models.JSONField(default=dict, blank=True, help_text="the job as an imported log has it")
     # The newest review's verdict, kept here so that lists need no join.
     verdict = models.CharField(max_length=10, choices=Verdict, default=Verdict.NONE, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -226,16 +237,20 @@ class RunJob(models.Model):
         ordering = ["run", "position"]
         constraints = [
             models.UniqueConstraint(fields=["run", "position"], name="job_position_once"),
-            models.UniqueConstraint(fields=["run", "job_key"], name="job_key_once"),
+            # Logs from elsewhere hold what they hold.
+            models.UniqueConstraint(
+                fields=["run", "job_key"], condition=Q(is_imported=False), name="job_key_once"
+            ),
             models.CheckConstraint(
                 name="job_done_has_winner",
-                condition=~Q(status="done") | Q(selected_candidate_index__isnull=False),
+                condition=~Q(status="done") | Q(selected_candidate_index__isnull=False) | Q(is_imported=True),
             ),
             models.CheckConstraint(
                 name="job_status_known",
                 condition=Q(
                     status__in=["planned", "running", "done", "failed", "failed_output_guard", "canceled"]
-                ),
+                )
+                | Q(is_imported=True),
             ),
             models.CheckConstraint(
                 name="job_verdict_known", condition=Q(verdict__in=["", "approved", "rejected"])
@@ -325,6 +340,12 @@ class Candidate(models.Model):
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     n_claims = models.PositiveIntegerField(default=0, help_text="how often a worker has taken it")
+    n_tries = models.PositiveIntegerField(default=0, help_text="calls of its present step that failed")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="when the next call may be tried")
+    # Held back of the budget for calls that are still to be made; an attempt takes its part over.
+    reserved_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    is_imported = models.BooleanField(default=False)
+    metadata = models.JSONField(default=dict, blank=True, help_text="the candidate as an imported log has it")
     rung_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -338,7 +359,11 @@ class Candidate(models.Model):
             models.Index(fields=["status", "lease_until"], name="candidate_by_lease"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["job", "candidate_index"], name="candidate_index_once"),
+            models.UniqueConstraint(
+                fields=["job", "candidate_index"],
+                condition=Q(is_imported=False),
+                name="candidate_index_once",
+            ),
             models.CheckConstraint(name="candidate_index_from_1", condition=Q(candidate_index__gte=1)),
             models.CheckConstraint(
                 name="candidate_worked_on_iff_leased",
@@ -347,7 +372,12 @@ class Candidate(models.Model):
             ),
             models.CheckConstraint(
                 name="candidate_done_has_final",
-                condition=~Q(status="done") | Q(final_asset__isnull=False),
+                condition=~Q(status="done") | Q(final_asset__isnull=False) | Q(is_imported=True),
+            ),
+            models.CheckConstraint(
+                name="candidate_reserves_while_open",
+                condition=Q(reserved_usd=0)
+                | Q(reserved_usd__gt=0, status__in=["planned", "running", "generated", "in_doubt"]),
             ),
         ]
 
@@ -398,7 +428,11 @@ class Attempt(models.Model):
     reserved_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
     cost_usd = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
     request_id = models.CharField(max_length=200, blank=True)
+    # A paid step after generation: of which bytes, so that its answer is used again and not bought again.
+    input_sha256 = models.CharField(max_length=64, blank=True)
     original_sha256 = models.CharField(max_length=64, blank=True)
+    original_path = models.CharField(max_length=200, blank=True)
+    usage = models.JSONField(default=dict, blank=True, help_text="what the provider says that it counted")
     error_kind = models.CharField(max_length=20, blank=True)
     error_code = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
@@ -410,6 +444,10 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["started_at"]
+        indexes = [
+            # calls at once, and calls of the last minute, of one account
+            models.Index(fields=["project", "provider_code", "started_at"], name="attempt_of_account"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["candidate"], condition=Q(status="open"), name="attempt_open_once_a_candidate"

@@ -46,6 +46,23 @@ class ProviderResult:
 
 
 @dataclass(frozen=True)
+class Access:
+    """How one project reaches a provider or a paid tool; empty for what runs here.
+
+    `prices` overrides the built-in price table, `config` is the account's open configuration. The key is
+    left out of `repr`, so that it can't get into a log.
+    """
+
+    api_key: str = field(default="", repr=False)
+    base_url: str = ""
+    prices: Mapping[str, object] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
+
+
+NO_ACCESS = Access()
+
+
+@dataclass(frozen=True)
 class Health:
     """Whether a provider can be called now, and one sentence fit to show."""
 
@@ -108,6 +125,10 @@ class ProviderError(Exception):
 
 class ProviderRefused(ProviderError):
     """The input, the key or the policy was refused; the same call would be refused again."""
+
+
+class AccountRefused(ProviderRefused):
+    """The account as a whole was refused (key, rights, quota): no other call of it would work either."""
 
 
 class ProviderUnavailable(ProviderError):

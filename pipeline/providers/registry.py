@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from pipeline.providers.base import ImageProvider
+from pipeline.providers.base import NO_ACCESS, Access, ImageProvider
 from pipeline.providers.local.provider import LocalProvider
 
-_FACTORIES: Mapping[str, Callable[[], ImageProvider]] = MappingProxyType({"local": LocalProvider})
+_FACTORIES: Mapping[str, Callable[[Access], ImageProvider]] = MappingProxyType(
+    {"local": lambda access: LocalProvider()}
+)
 
 
 class UnknownProvider(ValueError):
@@ -17,9 +19,9 @@ def provider_codes() -> tuple[str, ...]:
     return tuple(sorted(_FACTORIES))
 
 
-def provider_for(code: str) -> ImageProvider:
+def provider_for(code: str, access: Access = NO_ACCESS) -> ImageProvider:
     """A provider ready to be called. Raises `UnknownProvider`."""
     factory = _FACTORIES.get(code)
     if factory is None:
         raise UnknownProvider(f"Unknown provider '{code}': known are {', '.join(provider_codes())}")
-    return factory()
+    return factory(access)
