@@ -4,15 +4,9 @@ import logging
 from decimal import Decimal
 from uuid import UUID
 
-import numpy as np
-from django.db import transaction
 from django.utils import timezone
 
-from pipeline.engine.guard import inspect_pixels
-from pipeline.engine.manifest import GuardSettings
-from pipeline.engine.ranking import rank_of
-from pipeline.engine.runlog import guard_block
-from pipeline.models import Asset, Attempt, Candidate, QualityReport, Run, RunJob
+from pipeline.models import Attempt, Candidate, Run, RunJob
 from pipeline.providers.base import (
     GenerateRequest,
     ImageProvider,
@@ -20,11 +14,10 @@ from pipeline.providers.base import (
     ProviderError,
     ProviderRefused,
 )
-from pipeline.providers.images import ImageUnreadable, encode_png, read_image, thumbnail_webp
 from pipeline.providers.registry import provider_for
-from pipeline.services import assets, attempts, ending, leases, runs
+from pipeline.services import attempts, ending, finishing, leases, outcomes, runs
 from pipeline.services.inputs import InputFault, checked_input
-from pipeline.services.planning import display_name
+from pipeline.services.outcomes import CandidateFailed
 from pipeline.store import ORIGINALS, AssetStore, StorageFailed, store_for
 
 logger = logging.getLogger(__name__)
@@ -32,20 +25,6 @@ logger = logging.getLogger(__name__)
 
 # A picture that ends its worker, by memory or by a fault of ours, must not do so for ever.
 MAX_CLAIMS = 6
-
-
-class CandidateFailed(Exception):
-    """This candidate comes to nothing, for a reason that its row keeps; the others go on."""
-
-    def __init__(self, step: str, kind: str, code: str, message: str, http_status: int | None = None) -> None:
-        super().__init__(message)
-        self.record: dict[str, object] = {
-            "step": step,
-            "kind": kind,
-            "code": code,
-            "message": message,
-            "http_status": http_status,
-        }
 
 
 def execute_candidate(pk: UUID | str) -> None:
@@ -63,7 +42,7 @@ def execute_candidate(pk: UUID | str) -> None:
         return
     except CandidateFailed as error:
         logger.warning("Candidate %s of %s: %s", candidate.candidate_index, candidate.job.job_key, error)
-        _close(candidate, token, Candidate.Status.FAILED, error=error.record)
+        outcomes.close(candidate, token, Candidate.Status.FAILED, error=error.record)
     candidate.job.run = candidate.run
     runs.close_job_if_finished(candidate.job)
 
@@ -83,7 +62,7 @@ def _work(candidate: Candidate, store: AssetStore, token: UUID) -> None:
         )
     with leases.renewed(candidate.pk, token):
         if candidate.original_sha256 or obtain_original(candidate, store, token):
-            finish(candidate, store, token)
+            finishing.finish(candidate, store, token)
 
 
 def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> bool:
@@ -130,84 +109,6 @@ def _call(
     )
     candidate.original_sha256, candidate.original_path = sha256, path
     return ours
-
-
-def finish(candidate: Candidate, store: AssetStore, token: UUID) -> None:
-    """Everything after the bytes are safe: publish, thumbnail, guard, rank. Free to repeat.
-
-    Raises `CandidateFailed`.
-    """
-    try:
-        data = store.read(candidate.original_path)
-        image = read_image(data, name=candidate.output_name)
-        published = data if candidate.original_path.endswith(".png") else encode_png(image)
-        asset = assets.publish_output(candidate, store, published, token=token, size=image.size)
-        assets.keep_thumbnail(store, asset.sha256, lambda: thumbnail_webp(image))
-        assets.keep_scene_thumbnail(store, candidate.job)
-    except FileNotFoundError as error:
-        raise CandidateFailed(
-            "publish", "infra", "original_missing", "The kept original has vanished"
-        ) from error
-    except ImageUnreadable as error:
-        raise CandidateFailed("publish", "provider", "image_unreadable", str(error)) from error
-    except StorageFailed as error:
-        raise CandidateFailed("publish", error.kind, error.code, str(error)) from error
-    except OSError as error:
-        reason = f"{candidate.original_path} can't be read: {error.strerror}"
-        raise CandidateFailed("publish", "infra", "original_unreadable", reason) from error
-    _judge(candidate, store, asset, np.asarray(image.convert("RGB")), token)
-
-
-def _judge(candidate: Candidate, store: AssetStore, asset: Asset, rgb: assets.Pixels, token: UUID) -> None:
-    guard = GuardSettings(**candidate.run.settings_snapshot["output_guard"])
-    checked = display_name(store, candidate.output_name)
-    report = inspect_pixels(rgb, file=checked, settings=guard)
-    rank = rank_of(report, guard.max_chroma_delta)
-    rejected = rank.hard_failures > 0
-    if rejected:
-        try:
-            assets.archive_bad(asset, store)
-        except StorageFailed as error:
-            raise CandidateFailed("output_guard", error.kind, error.code, str(error)) from error
-    bad_archive = display_name(store, asset.rel_path) if rejected else None
-    block = guard_block(report, checked_input=checked, bad_archive=bad_archive)
-    status = Candidate.Status.FAILED_OUTPUT_GUARD if rejected else Candidate.Status.DONE
-    reasons = [reason for file in report.files for reason in file.hard_fail_reasons]
-    with transaction.atomic():
-        closed = _close(
-            candidate,
-            token,
-            status,
-            final_asset=None if rejected else asset,
-            rank_hard_failures=rank.hard_failures,
-            rank_soft_warnings=rank.soft_warnings,
-            rank_avg_chroma_exceed=rank.avg_chroma_exceed,
-            error={"reasons": reasons} if rejected else {},
-        )
-        if closed:
-            QualityReport.objects.update_or_create(
-                candidate=candidate,
-                report_type="output_guard",
-                defaults={
-                    "project": candidate.run.project,
-                    "run": candidate.run,
-                    "asset": asset,
-                    "grade": "fail" if rejected else "warn" if rank.soft_warnings else "pass",
-                    "hard_failures": rank.hard_failures,
-                    "soft_warnings": rank.soft_warnings,
-                    "avg_chroma_exceed": rank.avg_chroma_exceed,
-                    "summary": {"status": status, "rank": rank.as_dict(), "output_guard": block},
-                },
-            )
-
-
-def _close(candidate: Candidate, token: UUID, status: str, **fields: object) -> bool:
-    """Bring a candidate to its end if the lease is still ours; whether it was."""
-    return bool(
-        Candidate.objects.filter(pk=candidate.pk, lease_token=token).update(
-            status=status, lease_token=None, lease_until=None, finished_at=timezone.now(), **fields
-        )
-    )
 
 
 def _mark_started(candidate: Candidate) -> None:
