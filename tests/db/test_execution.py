@@ -20,7 +20,7 @@ from pipeline.providers.base import (
     ProviderRefused,
     ProviderResult,
 )
-from pipeline.services import execution, runs
+from pipeline.services import execution, finishing, runs
 from pipeline.store import ORIGINALS, AssetStore, StorageFull, sha256_of, store_for
 from projects.models import AuditEvent, Project
 from tests.factories import make_plan, make_run, png
@@ -157,7 +157,7 @@ def test_a_death_after_the_bytes_are_kept_costs_nothing(
     provider = use(FakeProvider(repeatable=False))
     run = make_run(project)
     with monkeypatch.context() as patch:
-        patch.setattr(execution, "finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(finishing, "finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             work_through(run)
     assert run.candidates.get().status == "generated"

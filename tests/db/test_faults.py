@@ -14,7 +14,7 @@ from django.utils import timezone
 from kroma_site import worker
 from pipeline.models import Asset, Candidate, Run
 from pipeline.providers.base import GenerateRequest, ProviderRefused
-from pipeline.services import control, ending, execution, runs
+from pipeline.services import control, ending, execution, finishing, runs
 from pipeline.store import AssetStore, StorageFailed, StorageFull, store_for
 from projects.access import OPERATOR
 from projects.errors import Invalid, PlanRefused
@@ -85,7 +85,7 @@ def test_a_rejected_file_is_found_though_another_run_took_its_name(
             work_through(others.pop())
         return inspect(*args, **kwargs)
 
-    monkeypatch.setattr(execution, "inspect_pixels", other_run_first)
+    monkeypatch.setattr(finishing, "inspect_pixels", other_run_first)
     work_through(first)
     second.refresh_from_db()
     assert (first.status, second.status) == ("failed", "ok")
@@ -263,7 +263,7 @@ def test_a_picture_made_again_after_its_original_vanished_is_the_one_that_wins(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(execution, "_judge", die)
+        patch.setattr(finishing, "_judge", die)
         with pytest.raises(KeyboardInterrupt):
             work_through(run)
     store_for(project).path(run.candidates.get().original_path).unlink()
