@@ -77,7 +77,7 @@ def test_a_rejected_file_is_found_though_another_run_took_its_name(
 ) -> None:
     use(FakeProvider(answer=lambda request: png(number=1)))
     first, second = make_strict_run(project), make_run(project)
-    inspect, others = execution.inspect_pixels, [second]
+    inspect, others = finishing.inspect_pixels, [second]
 
     def other_run_first(*args: Any, **kwargs: Any) -> Any:
         while others:
