@@ -1,6 +1,7 @@
 """What all tests share: a data folder of their own, and the personas."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
 from tests.fakes import FakeProvider, Use
+from tests.standin import StandIn, standing_in
 
 # Races between connections: SQLite lets one writer in at a time, so they say something on PostgreSQL only.
 collect_ignore = [] if os.environ.get("KROMA_DATABASE_URL") else ["db/test_races.py"]
@@ -53,6 +55,13 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
         return provider
 
     return install
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    """A server on loopback that answers as the test scripts it."""
+    with standing_in() as service:
+        yield service
 
 
 @pytest.fixture
