@@ -1,8 +1,8 @@
 """What OpenAI's image models cost.
 
-As published in November 2026: the prices for a million tokens, and how many tokens an image has by size and
-quality. An account overrides them under `prices` in its configuration: `{"per_image": "0.05"}` for every call,
-or for one model `{"some-model": {"per_image": "0.05"}}` or
+As published in December 2025: the prices for a million tokens, and how many tokens an image has by size and
+quality. An account overrides them under `prices` in its configuration: `{"per_image": "0.05"}` for every
+call, or for one model `{"some-model": {"per_image": "0.05"}}` or
 `{"some-model": {"text": "5", "image": "10", "output": "40"}}`, in USD, the latter for a million tokens.
 """
 
@@ -12,7 +12,7 @@ from decimal import ROUND_UP, Decimal, InvalidOperation
 from math import ceil
 from types import MappingProxyType
 
-PRICES_OF = "2026-11"  # enters the plan: another table is another plan
+PRICES_OF = "2025-12"  # enters the plan: another table is another plan
 MICRO = Decimal("0.000001")
 MILLION = 1_000_000
 # The prompt's tokens are not counted before the call; in no script is one shorter than two bytes on average.
@@ -79,7 +79,7 @@ def edit_price(
 
 
 def billed_price(model: str, usage: Mapping[str, object], prices: Mapping[str, object]) -> Decimal | None:
-    """What a call cost by the tokens that the provider reports; None where they or their price are missing."""
+    """What a call cost by the tokens that the provider reports; None where they or their price lack."""
     flat, tokens = _found(model, prices)
     details = usage.get("input_tokens_details")
     if flat is not None or tokens is None or not isinstance(details, Mapping):

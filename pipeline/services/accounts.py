@@ -11,11 +11,23 @@ from dotenv import dotenv_values
 from pipeline.providers.base import NO_ACCESS, Access
 from projects.errors import ProviderUnusable
 from projects.models import Project, ProviderAccount
+from projects.services.secrets import secret_value
 
 # Where a key is looked for when the project has no secret for it.
 KEY_VARIABLES: Mapping[str, str] = MappingProxyType(
     {"openai": "OPENAI_API_KEY", "photoroom": "PHOTOROOM_API_KEY", "removebg": "REMOVE_BG_API_KEY"}
 )
+# The studio's defaults for an account that says nothing else.
+CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "openai": {
+            "model": "OPENAI_IMAGE_MODEL",
+            "size": "OPENAI_IMAGE_SIZE",
+            "quality": "OPENAI_IMAGE_QUALITY",
+        }
+    }
+)
+API_KEY = "api_key"  # the name of the secret
 FREE = frozenset({"local"})
 
 
@@ -29,17 +41,20 @@ def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Acc
     account = ProviderAccount.objects.filter(project=project, provider_code=provider_code).first()
     if account is not None and not account.enabled:
         raise ProviderUnusable(
-            f"The account {account} of {project.name} is switched off: switch it on, or choose another provider"
+            f"The account {account} of {project.name} is switched off: switch it on or choose another one"
         )
     if provider_code in FREE and account is None:
         return NO_ACCESS
-    config = account.config if account is not None and isinstance(account.config, dict) else {}
-    prices = config.get("prices")
+    said = account.config if account is not None and isinstance(account.config, dict) else {}
+    variables = CONFIG_VARIABLES.get(provider_code, {})
+    config = {name: value for name, variable in variables.items() if (value := environment(variable))}
+    config |= {name: value for name, value in said.items() if value not in ("", None)}
+    prices = config.pop("prices", None)
     return Access(
         api_key=_key(project, provider_code, key_env or KEY_VARIABLES.get(provider_code, "")),
         base_url=account.base_url if account else "",
         prices=prices if isinstance(prices, dict) else {},
-        config={key: value for key, value in config.items() if key != "prices"},
+        config=config,
     )
 
 
@@ -51,4 +66,4 @@ def environment(name: str) -> str:
 
 
 def _key(project: Project, provider_code: str, variable: str) -> str:
-    return environment(variable) if variable else ""
+    return secret_value(project, provider_code, API_KEY) or (environment(variable) if variable else "")

@@ -51,7 +51,7 @@ class Receipt:
 def close_left_open(candidate: Candidate, *, token: UUID) -> None:
     """Settle what a dead worker left open: abandoned where a call is free, else in doubt.
 
-    Raises `Deferred` when the candidate may have been paid for: nothing is bought again before somebody decides.
+    Raises `Deferred` for one that may have been paid for: it is not bought again before somebody decides.
     """
     left = Attempt.objects.open().filter(candidate=candidate)
     now = timezone.now()
@@ -116,7 +116,9 @@ def settle(attempt: Attempt, receipt: Receipt, *, token: UUID | None) -> bool:
         )
         if receipt.cost_usd:
             book(attempt, cost=receipt.cost_usd, model=receipt.model)
-        return attempt.candidate_id is None or _given_to_candidate(attempt, receipt, token)
+        if attempt.candidate_id is None:
+            return True
+        return _given_to_candidate(attempt.candidate_id, attempt.step, receipt, token)
 
 
 def book(attempt: Attempt, *, cost: Decimal, model: str = "") -> None:
@@ -173,6 +175,8 @@ def give_back(attempt: Attempt) -> None:
 
     A candidate that has come to its end holds nothing back.
     """
+    if attempt.candidate_id is None:
+        return
     open_states = ("planned", "running", "generated", "in_doubt")
     Candidate.objects.filter(pk=attempt.candidate_id, status__in=open_states).update(
         reserved_usd=Greatest(F("reserved_usd") + Value(attempt.reserved_usd), Value(Decimal(0)))
@@ -198,10 +202,10 @@ def _said(error: ProviderError) -> dict[str, object]:
     }
 
 
-def _given_to_candidate(attempt: Attempt, receipt: Receipt, token: UUID | None) -> bool:
-    candidate = Candidate.objects.filter(pk=attempt.candidate_id)
+def _given_to_candidate(candidate_pk: UUID, step: str, receipt: Receipt, token: UUID | None) -> bool:
+    candidate = Candidate.objects.filter(pk=candidate_pk)  # no join: see Candidate.objects.claim
     stored: dict[str, object] = {}
-    if attempt.step == GENERATE:
+    if step == GENERATE:
         stored = {"original_sha256": receipt.sha256, "original_path": receipt.path}
     if candidate.filter(lease_token=token).update(status=Candidate.Status.GENERATED, **stored):
         return True

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -68,6 +68,9 @@ class Answer(Protocol):
         """What the provider counted."""
 
 
+A = TypeVar("A", bound=Answer)
+
+
 @dataclass(frozen=True)
 class KeptAnswer:
     """The bytes of a call as they are kept: `path` is relative to the project root."""
@@ -79,8 +82,8 @@ class KeptAnswer:
 
 
 def make_call(
-    candidate: Candidate, call: Call, make: Callable[[], Answer], *, store: AssetStore, token: UUID
-) -> tuple[Answer, KeptAnswer]:
+    candidate: Candidate, call: Call, make: Callable[[], A], *, store: AssetStore, token: UUID
+) -> tuple[A, KeptAnswer]:
     """Make one call for a candidate of ours and keep its bytes.
 
     Raises `Deferred` (it waits: for a place, a later try or a person; or the lease was lost and the result
@@ -113,7 +116,7 @@ def make_call(
 def paid_step(
     candidate: Candidate, tool: PaidTool, *, step: str, png: bytes, store: AssetStore, token: UUID
 ) -> KeptAnswer:
-    """The answer of a paid tool for these bytes: kept from an earlier call with the same input, or one new call.
+    """The answer of a paid tool for these bytes: that of an earlier call with the same input, or a new one.
 
     Raises `ProviderError` (refused, or its tries are used up: the next backend may be tried), `Deferred`,
     `CandidateFailed` (budget, disk, a price that is not known any more).
@@ -150,9 +153,12 @@ def paid_call(
 
 
 def call_alone(
-    project: Project, call: Call, make: Callable[[], Answer], *, store: AssetStore, by: Principal
-) -> tuple[Answer, KeptAnswer]:
-    """One call that belongs to no run: an attempt, its money and its bytes all the same. Raises as `paid_call`."""
+    project: Project, call: Call, make: Callable[[], A], *, store: AssetStore, by: Principal
+) -> tuple[A, KeptAnswer]:
+    """One call that belongs to no run; its money and its bytes are looked after all the same.
+
+    Raises as `paid_call`.
+    """
     try:
         with transaction.atomic():
             attempt = attempts.begin_alone(project, call)
@@ -243,15 +249,13 @@ def _close_failed(
 
 
 def _kept(attempt: Attempt, answer: Answer, store: AssetStore) -> KeptAnswer:
-    """Keep the bytes of an answer. Raises `StorageFailed`; `OutcomeUnknown` for lost ones of a billed call."""
+    """Keep the bytes of an answer. Raises `StorageFailed`; `OutcomeUnknown` for a billed call."""
     try:
         sha256, path = store.keep(ORIGINALS, answer.data, answer.extension)
     except StorageFailed as error:
         if not attempt.billed:
             raise
-        raise OutcomeUnknown(
-            f"The image came and could not be kept: {error}", code=error.code
-        ) from error
+        raise OutcomeUnknown(f"The image came and could not be kept: {error}", code=error.code) from error
     return KeptAnswer(answer.data, answer.extension, sha256, path)
 
 

@@ -235,8 +235,6 @@ def _plan_anew(run: Run, retry: Retry) -> None:
     redone.filter(error__code__in=USELESS_ORIGINAL).update(
         original_sha256="", original_path="", output_asset=None
     )
-    for job_pk, price in retry.call_prices_usd.items():
-        redone.filter(job=job_pk, original_sha256="").update(reserved_usd=price)
     n_images = redone.update(
         status=Candidate.Status.PLANNED,
         error={},
@@ -250,6 +248,9 @@ def _plan_anew(run: Run, retry: Retry) -> None:
     )
     if (n_jobs, n_images) != (len(retry.jobs), retry.n_images):
         raise Invalid("This run has changed in the meantime: look at it again")
+    called = Candidate.objects.filter(status=Candidate.Status.PLANNED, original_sha256="")
+    for job_pk, price in retry.call_prices_usd.items():
+        called.filter(job=job_pk).update(reserved_usd=price)
 
 
 def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, Decimal] | None:

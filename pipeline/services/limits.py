@@ -1,7 +1,7 @@
 """How many calls an account bears: at once, a minute, and while its provider asked everybody to wait.
 
-Held in the database, so that it is true across processes and machines. An account is the pair of a project and
-a provider code; where it has no row, or its row no limit, only the provider's own request to wait counts.
+Held in the database, so that it is true across processes and machines. An account is the pair of a project
+and a provider code; where it has no row, or its row no limit, only the provider's own request to wait counts.
 """
 
 from datetime import datetime, timedelta

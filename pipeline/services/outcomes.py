@@ -29,7 +29,7 @@ class Deferred(Exception):
 
 
 def close(candidate: Candidate, token: UUID, status: str, **fields: object) -> bool:
-    """Bring a candidate to its end if the lease is still ours; whether it was. It holds no money back then."""
+    """Bring a candidate to its end if the lease is still ours; whether it was. It then reserves nothing."""
     return bool(
         Candidate.objects.filter(pk=candidate.pk, lease_token=token).update(
             status=status,

@@ -120,9 +120,7 @@ def prepare_run(
         order=order,
         plan=plan,
         plan_hash=plan_hash(plan, inputs=inputs, provider=description),
-        image_prices_usd=tuple(
-            provider.estimate(generate_request(job, 0, store)) for job in plan.jobs
-        ),
+        image_prices_usd=tuple(provider.estimate(generate_request(job, 0, store)) for job in plan.jobs),
         provider=description,
         provider_lack=lack,
         configuration=configuration,
