@@ -162,7 +162,8 @@ def decide_arrived(attempt: Attempt, *, by: Principal, picture: bytes | None = N
     """A person found that a call in doubt was billed: its sum is spent, and its image failed.
 
     `picture` is the file as the provider has it, if they bring it: then it is kept as the call's answer and
-    the image goes on with it. Raises `Invalid` if it was decided before, or for a picture that can't be read; `StorageFailed`.
+    the image goes on with it. Raises `Invalid` if it was decided before, or for a picture that can't be
+    read; `StorageFailed`.
     """
     kept = _kept_picture(attempt, picture) if picture else {}
     with transaction.atomic():

@@ -72,7 +72,7 @@ def attempt_lost(request: PageRequest, project: Project, pk: UUID) -> HttpRespon
 def attempt_arrived(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     """A call in doubt was billed; the picture that the provider has may come with the form."""
     upload = request.FILES.get("picture")
-    if upload is not None and upload.size > MAX_IMAGE_BYTES:
+    if upload is not None and (upload.size or 0) > MAX_IMAGE_BYTES:
         raise Invalid(
             f"The picture has more than {MAX_IMAGE_BYTES // 2**20} MB: no provider makes such a one"
         )
