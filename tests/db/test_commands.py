@@ -85,7 +85,7 @@ def test_a_run_without_the_confirmation_is_refused_before_anything_is_written(sc
     [
         (["--style-guide", "Nobody's"], "no style guide named"),
         (["--batch-limit", "1"], "batch limit of 1"),
-        (["--time", "night"], "needs the stage"),
+        (["--time", "night"], "'time' requires stage"),
         (["--seed", "-1"], "--seed must be"),
         (["--stage", "spring"], "invalid choice"),
         (["--style-refs", "nowhere.png"], "can't be read"),

@@ -323,9 +323,10 @@ def test_the_provider_comes_from_the_first_layer_that_names_one(project: Project
         make_plan(project)
     project_file({"provider_code": "local"})
     assert make_plan(project).provider_code == "local"
-    order = RunOrder(mode="run", scenes=(put_scene(project),), provider_code="nobody")
+    order = RunOrder(mode="run", scenes=(put_scene(project),))
+    asked = load(project, request=SettingsLayer(provider_code="nobody"))
     with pytest.raises(PlanRefused, match="Unknown provider 'nobody'"):
-        prepare_run(project, order)
+        prepare_run(project, order, configuration=asked)
 
 
 def test_the_composer_shows_the_limit_of_the_manifest_and_what_is_wrong(
