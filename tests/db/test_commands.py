@@ -19,11 +19,13 @@ from kroma_site.headless import failures, split_paths
 from kroma_site.prepare import database_fault, prepare
 from pipeline.engine.runlog import parse_summary
 from pipeline.models import Asset, Attempt, Candidate, Run
+from pipeline.providers.base import GenerateRequest
 from pipeline.services import ending
 from pipeline.services.runs import start_run
 from projects.access import OPERATOR
 from projects.models import AuditEvent, Membership, Project, User
-from tests.factories import make_plan, png
+from tests.factories import make_plan, picture, png
+from tests.fakes import FakeProvider, Use, work_through
 
 pytestmark = pytest.mark.django_db
 
@@ -258,6 +260,40 @@ def test_jobs_without_a_winner_say_why(project: Project) -> None:
     Candidate.objects.filter(job=job).update(status="failed", error={"message": "It rained."})
     run.jobs.update(status="failed", failure_reason="all_candidates_failed", finished_at=timezone.now())
     assert failures(run) == [{"job": job.job_key, "scene": job.label, "reason": "It rained."}]
+
+
+@pytest.mark.acceptance("X-09")
+def test_the_end_counts_the_jobs_without_a_winner(
+    scenes: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch, use: Use
+) -> None:
+    manifest = data_folder / "m.json"
+    data_folder.mkdir(exist_ok=True)
+    manifest.write_text(
+        json.dumps({"output_guard": {"enforce_grayscale": True, "fail_on_chroma_exceed": True}})
+    )
+    (scenes / "grey.png").write_bytes(png(number=7))
+
+    def answer(request: GenerateRequest) -> bytes:
+        if request.images[0].name != "grey.png":
+            return png(number=3)
+        buffer = io.BytesIO()
+        picture(mode="L").save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def worked(run: Run, **options: object) -> Run:
+        work_through(run)
+        return run
+
+    use(FakeProvider(answer=answer))
+    monkeypatch.setattr("kroma_site.headless.wait_for", worked)
+    with pytest.raises(CommandError, match=r"^2 of 3 jobs have no winner$"):
+        called(
+            *("pipeline", "run", "--project", "saltmarsh", "--input", str(scenes), "--confirm-spend"),
+            *("--manifest", "m.json"),
+        )
+    assert sorted(Run.objects.get().jobs.values_list("status", flat=True)) == [
+        "done", "failed_output_guard", "failed_output_guard",
+    ]  # fmt: skip
 
 
 def test_an_ending_worker_gives_back_its_own_leases_only(

@@ -268,6 +268,7 @@ def test_contradictions_are_refused_in_words(project: Project, fields: dict[str,
         prepare_run(project, RunOrder(mode="run", scenes=(scene,), **fields))
 
 
+@pytest.mark.acceptance("X-01", "P-08")
 def test_a_dry_run_writes_a_log_and_makes_nothing(project: Project) -> None:
     run = runs.record_dry_run(make_plan(project, mode="dry", candidates=2), by=OPERATOR)
     store = store_for(project)
