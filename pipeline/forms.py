@@ -75,7 +75,7 @@ class RunForm(forms.Form):
     )
     bg_refine_openai = _switch("Refine the cut-out", "One more paid call for each image.")
     bg_refine_openai_required = _switch(
-        "A failed refinement", "On: the image fails with it. Off: the cut-out stays as it was."
+        "The refinement must succeed", "Else the image keeps the cut-out as it was."
     )
     upscale = _switch("Upscale")
     upscale_backend = forms.ChoiceField(required=False, label="Upscaled by")

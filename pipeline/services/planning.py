@@ -119,6 +119,11 @@ def prepare_run(
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
     warnings = [*map(str, configuration.warnings), *missing]
+    if plan.n_candidates > plan.max_candidates:  # a paid run has been refused by now
+        warnings.append(
+            f"'candidates' is {plan.n_candidates}, more than 'generation.max_candidates' "
+            f"({plan.max_candidates}): the same run would be refused if it were to make images"
+        )
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"

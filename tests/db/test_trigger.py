@@ -301,6 +301,14 @@ def test_a_missing_file_stops_a_paid_run_and_is_named_by_a_dry_one(project: Proj
     assert log_of(run)["warnings"] == told
 
 
+def test_a_dry_run_says_that_it_could_not_be_paid_for(project: Project, quay: str, data_folder: Path) -> None:
+    put(data_folder / "m.json", {"generation": {"max_candidates": 2}})
+    request = replace(DRY, candidates=3, manifest_path="m.json")
+    assert "more than 'generation.max_candidates' (2)" in prepare(project, request).warnings[0]
+    with pytest.raises(PlanRefused, match=r"generation\.max_candidates"):
+        prepare(project, replace(request, mode="run", confirm_spend=True))
+
+
 @pytest.mark.acceptance("S-10")
 def test_the_manifest_supplies_what_the_request_leaves_out(
     project: Project, quay: str, data_folder: Path
