@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_a_plan_hash_and_a_sum_are_enforced_when_they_are_sent(project: Project,
     with pytest.raises(PlanChanged):
         trigger_run(project, replace(PAID, plan_hash="0" * 64), by=OPERATOR)
     with pytest.raises(PlanChanged, match=r"0\.04"):
-        trigger_run(project, replace(PAID, max_cost_usd=prepare(project, PAID).price_usd / 2), by=OPERATOR)
+        trigger_run(project, replace(PAID, max_cost_usd=Decimal("0.03")), by=OPERATOR)
     assert not Run.objects.exists()
 
 

@@ -239,17 +239,19 @@ def test_candidates_out_of_range(wrong: int) -> None:
     assert [validated({**SOUND, "candidates": n}).candidates for n in (1, 6, None)] == [1, 6, None]
 
 
+WRONG: dict[tuple[str, ...], list[object]] = {
+    TEXT_FIELDS: [1, True, ["a"], {}, "a\0b", "\ud800"],
+    FLAGS: ["true", 1, 0, [], {}],
+    LISTS: ["rembg", 3, {}, ["a", 1], [None], [["a"]]],
+    WHOLE: [2.0, "2", True, [], {}],
+    ("max_cost_usd",): ["much", True, [], float("nan"), float("inf")],
+    ("postprocess",): ["off", [], 1],
+}
+
+
 @pytest.mark.acceptance("T-01")
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *[(name, value) for name in TEXT_FIELDS for value in (1, True, ["a"], {}, "a\0b", "\ud800")],
-        *[(name, value) for name in FLAGS for value in ("true", 1, 0, [], {})],
-        *[(name, value) for name in LISTS for value in ("rembg", 3, {}, ["a", 1], [None], [["a"]])],
-        *[(name, value) for name in WHOLE for value in (2.0, "2", True, [], {})],
-        *[("max_cost_usd", value) for value in ("much", True, [], float("nan"), float("inf"))],
-        *[("postprocess", value) for value in ("off", [], 1)],
-    ],
+    ("name", "value"), [(name, value) for names, wrong in WRONG.items() for name in names for value in wrong]
 )
 def test_types_are_strict_and_the_field_is_named(name: str, value: object) -> None:
     error = refusal(put(name, value))
@@ -258,7 +260,8 @@ def test_types_are_strict_and_the_field_is_named(name: str, value: object) -> No
 
 
 def test_the_body_must_be_an_object() -> None:
-    for body in (None, [], "x", 3):
+    bodies: list[object] = [None, [], "x", 3]
+    for body in bodies:
         assert (refusal(body).code, refusal(body).field) == (WRONG_TYPE, "body")
 
 
