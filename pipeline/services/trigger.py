@@ -111,6 +111,14 @@ def refusal(error: TriggerError) -> KromaError:
     return kinds.get(error.code, RequestInvalid)(str(error))
 
 
+def project_named(slug: str, *, by: Principal) -> Project:
+    """The project that a slug in an address means, however it is written. Raises `NotFound`."""
+    project = Project.objects.visible_to(by).filter(slug=slugified(slug)).select_related("storage").first()
+    if project is None:
+        raise NotFound("Project not found")
+    return project
+
+
 def trigger_run(
     project: Project | str,
     request: TriggerRequest,
@@ -125,8 +133,12 @@ def trigger_run(
     `NotFound`, `SlugInvalid`, `PlanRefused`, and what `start_run()` raises.
     """
     _hold_to_the_rules(request, supplied, spends=True)
-    found = project if isinstance(project, Project) else _project_named(project, by)
-    return carry_out(prepare(found, request, supplied=supplied), request, by=by)
+    if isinstance(project, str):
+        found = project_named(project, by=by)
+        if not set(project) <= KEPT:
+            raise SlugInvalid(SLUG_REFUSED)
+        project = found
+    return carry_out(prepare(project, request, supplied=supplied), request, by=by)
 
 
 def prepare(
@@ -226,15 +238,6 @@ def _hold_to_the_rules(request: TriggerRequest, supplied: Supplied, *, spends: b
             check_spend(request)
     except TriggerError as error:
         raise refusal(error) from error
-
-
-def _project_named(slug: str, by: Principal) -> Project:
-    project = Project.objects.visible_to(by).filter(slug=slugified(slug)).select_related("storage").first()
-    if project is None:
-        raise NotFound("Project not found")
-    if not set(slug) <= KEPT:
-        raise SlugInvalid(SLUG_REFUSED)
-    return project
 
 
 def _order(

@@ -6,11 +6,9 @@ from typing import Self
 
 from pipeline.engine.settings import APP, PROJECT
 from pipeline.services.configuration import MANIFEST, PARTS, Named, Note, Places, Report, validate
-from pipeline.services.trigger import WrongType
+from pipeline.services.trigger import WrongType, project_named
 from projects.access import Principal
-from projects.errors import ConfigurationInvalid, KromaError, NotFound
-from projects.models import Project
-from projects.names import slugified
+from projects.errors import ConfigurationInvalid, KromaError
 
 FIELDS = (
     "project_root",
@@ -60,9 +58,7 @@ def validate_config(slug: str, body: object, *, by: Principal) -> Report:
     wrong; its text begins with the part that failed first.
     """
     asked = ConfigRequest.of(body)
-    project = Project.objects.visible_to(by).filter(slug=slugified(slug)).select_related("storage").first()
-    if project is None:
-        raise NotFound("Project not found")
+    project = project_named(slug, by=by)
     if asked.project_root:
         raise RootManaged("Field 'project_root' is managed by project storage and cannot be overridden")
     named = Named(
