@@ -1,6 +1,7 @@
 """What all tests share: a data folder of their own, and the personas."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
 from tests.fakes import FakeProvider, Use
+from tests.standin import StandIn, standing_in
 
 # Races between connections: SQLite lets one writer in at a time, so they say something on PostgreSQL only.
 collect_ignore = [] if os.environ.get("KROMA_DATABASE_URL") else ["db/test_races.py"]
@@ -30,6 +32,8 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     """Nothing that a test writes lands outside its own folder."""
     settings.DATA_DIR = settings.APP_ROOT = tmp_path / "data"
     settings.BACKEND_DIR = settings.DATA_DIR / "backend"
+    settings.MASTER_KEY = "dGVzdGluZy10ZXN0aW5nLXRlc3RpbmctdGVzdGluZy0="
+    settings.MASTER_KEY_FILE = settings.BACKEND_DIR / "master.key"
     settings.INPUT_ROOTS = []
     return Path(settings.DATA_DIR)
 
@@ -53,6 +57,13 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
         return provider
 
     return install
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    """A server on loopback that answers as the test scripts it."""
+    with standing_in() as service:
+        yield service
 
 
 @pytest.fixture

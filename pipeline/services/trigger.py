@@ -201,7 +201,7 @@ def resolve(
         configuration = configuration.asking(layer)
     configuration.refuse_errors()
     order, brought = _order(project, request, supplied, configuration)
-    check_order(order, configuration=configuration)
+    check_order(project, order, configuration=configuration)
     return Resolved(order, configuration, (*supplied.brought, *brought))
 
 
