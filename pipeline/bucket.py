@@ -96,6 +96,10 @@ class Bucket:
             )
         self._client.meta.events.register("before-call.s3.DeleteObjects", _content_md5)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def objects(self, prefix: str) -> dict[str, StoredObject]:
         """All objects whose names begin so, by name. One request for each thousand."""
         found: dict[str, StoredObject] = {}

@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,17 +109,18 @@ def sync_project(
     if not store.root.exists() and allow_missing_local:
         return replace(result, missing_root=True)
     _check_root(store.root)
-    mirror = Mirror(
-        store=store,
-        bucket=Bucket(_place(project, storage)),
-        prefix=prefix,
-        place=f"{storage.s3_endpoint_url} {result.destination}",
-        watch=watch or (lambda through, total: None),
-    )
-    if dry_run:
-        return _compared(mirror, result)
-    with _alone(store, project):
-        result = _synced(mirror, result)
+    with closing(Bucket(_place(project, storage))) as bucket:
+        mirror = Mirror(
+            store=store,
+            bucket=bucket,
+            prefix=prefix,
+            place=f"{storage.s3_endpoint_url} {result.destination}",
+            watch=watch or (lambda through, total: None),
+        )
+        if dry_run:
+            return _compared(mirror, result)
+        with _alone(store, project):
+            result = _synced(mirror, result)
     if result.uploaded or result.n_deleted:
         with transaction.atomic():
             audit.record(

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import CharField
 
 from projects import audit
 from projects.access import Principal
@@ -118,11 +119,10 @@ def _overlap(one: Path, other: Path) -> bool:
 
 def _check_lengths(storage: ProjectStorage, *fields: str) -> None:
     for field in fields:
-        longest = ProjectStorage._meta.get_field(field).max_length or 0
-        if len(getattr(storage, field)) > longest:
-            raise Invalid(
-                f"{field.replace('_', ' ')} has more than {longest} characters: choose a shorter one"
-            )
+        column = ProjectStorage._meta.get_field(field)
+        if isinstance(column, CharField) and len(getattr(storage, field)) > (column.max_length or 0):
+            what = field.replace("_", " ")
+            raise Invalid(f"The {what} has more than {column.max_length} characters: choose a shorter one")
 
 
 def _names_somebody(address: str) -> bool:
