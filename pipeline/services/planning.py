@@ -54,6 +54,7 @@ class RunOrder:
     style_guide: StyleGuide | None = None
     provider_code: str | None = None
     batch_limit: int | None = None
+    sync_s3: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from pipeline.engine import names
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
-from pipeline.enqueue import queue_is_empty, ring_candidates
+from pipeline.enqueue import queue_is_empty, ring_after_run, ring_candidates
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.services import runlogs
+from pipeline.services.after_run import after_run
 from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.store import store_for
 from projects import audit
@@ -81,6 +82,8 @@ def record_dry_run(prepared: PreparedRun, *, by: Principal) -> Run:
         # Inside the transaction, as a dry run without its log would be of no use; it is one small file.
         runlogs.write_run_log(run)
         audit.record(prepared.project, "run.planned", run, by=by, plan_hash=prepared.plan_hash)
+    after_run(run.pk)
+    run.refresh_from_db(fields=["warnings", "post_run_at"])
     return run
 
 
@@ -116,9 +119,14 @@ def close_run_if_finished(run: Run) -> None:
     # The log first: it is the same whoever writes it, and a run that is closed has one.
     runlogs.write_run_log(run)
     with transaction.atomic():
-        closed = Run.objects.unfinished().filter(pk=run.pk).update(status=status, finished_at=timezone.now())
+        closed = (
+            Run.objects.unfinished()
+            .filter(pk=run.pk)
+            .update(status=status, finished_at=timezone.now(), post_run_at=None)
+        )
         if closed:
             audit.record(run.project, "run.finished", run, by=Principal(), status=status)
+            ring_after_run(run.pk)
 
 
 def close_canceled_run(run: Run) -> None:
@@ -126,7 +134,10 @@ def close_canceled_run(run: Run) -> None:
     runlogs.write_run_log(run)
     last = RunJob.objects.filter(run=run).aggregate(at=Max("finished_at"))["at"]
     now = timezone.now()
-    Run.objects.filter(pk=run.pk, status=Run.Status.CANCELED).update(finished_at=max(now, last or now))
+    with transaction.atomic():
+        canceled = Run.objects.filter(pk=run.pk, status=Run.Status.CANCELED)
+        if canceled.update(finished_at=max(now, last or now), post_run_at=None):
+            ring_after_run(run.pk)
 
 
 def cancel_left_behind(now: datetime) -> int:
@@ -159,7 +170,10 @@ def cancel_left_behind(now: datetime) -> int:
 
 
 def ring_again(now: datetime | None = None) -> int:
-    """Take up what a dead worker or a lost queue left behind; how many things were taken up."""
+    """Take up what a dead worker or a lost queue left behind; how many things were taken up.
+
+    What follows the ends of runs is rung for, too, and not counted.
+    """
     now = now or timezone.now()
     n_ended = cancel_left_behind(now)
     stalled = list(Candidate.objects.stalled(now).values_list("pk", flat=True)[:RING_BATCH])
@@ -186,6 +200,9 @@ def ring_again(now: datetime | None = None) -> int:
     for run in owing:
         with _others_go_on(run):
             close_canceled_run(run)
+    if queue_is_empty():  # while messages wait, theirs may be among them
+        for pk in Run.objects.owing_post_run(now).values_list("pk", flat=True)[:RING_BATCH]:
+            ring_after_run(pk)
     return n_ended + len(stalled) + len(jobs) + len(runs) + len(owing)
 
 
@@ -232,6 +249,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
         weather=plan.request.weather,
         provider_code=prepared.provider_code,
         seed=order.seed,
+        sync_s3=order.sync_s3,
         n_jobs=len(plan.jobs),
         n_candidates=plan.n_candidates,
         style_guide=order.style_guide,
