@@ -54,6 +54,11 @@ class RunForm(forms.Form):
     style_guide = forms.ModelChoiceField(
         StyleGuide.objects.none(), required=False, empty_label="None", help_text="Added to the prompt."
     )
+    sync_s3 = forms.BooleanField(
+        required=False,
+        label="Send the files to S3 when it is done",
+        help_text="What is new or changed in the whole universe, not in a dry run.",
+    )
 
     def __init__(self, project: Project, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,6 +72,8 @@ class RunForm(forms.Form):
         }
         for name, queryset in querysets.items():
             self.fields[name].queryset = queryset  # type: ignore[attr-defined]
+        if not project.storage.s3_enabled:
+            del self.fields["sync_s3"]
 
     def clean(self) -> dict[str, Any]:
         """At least one scene."""
@@ -90,6 +97,7 @@ class RunForm(forms.Form):
             candidates=data["candidates"],
             seed=data["seed"],
             style_guide=data["style_guide"],
+            sync_s3=data.get("sync_s3", False),
         )
 
 

@@ -73,6 +73,7 @@ class Command(RunCommand):
             seed=options["seed"],
             style_guide=_style_guide(project, options["style_guide"]),
             batch_limit=options["batch_limit"],
+            sync_s3=options["sync_s3"],
         )
         configuration = load(project or _project_to_be(options["project"]))
         check_order(order, configuration=configuration)
@@ -89,6 +90,8 @@ class Command(RunCommand):
 
     def _dry(self, plan: PreparedRun, *, as_json: bool) -> None:
         run = record_dry_run(plan, by=OPERATOR)
+        for warning in run.warnings:
+            self.say(f"Note: {warning}")
         if as_json:
             self.print_json({"ok": True, "run_id": str(run.pk), **described(plan), **summary_fields(run)})
             return
@@ -130,6 +133,7 @@ def _add_run_options(parser: ArgumentParser) -> None:
     parser.add_argument("--batch-limit", type=int, metavar="N", help="most scenes of one run")
     parser.add_argument("--workers", type=worker_count, default=settings.WORKERS, metavar="N")
     parser.add_argument("--confirm-spend", action="store_true", help="run only: it may make images")
+    parser.add_argument("--sync-s3", action="store_true", help="run only: then send the files to S3")
     parser.add_argument("--json", action="store_true", help="one object on standard output")
 
 
