@@ -1,6 +1,7 @@
 """Where a project's objects lie, what belongs to them, and how a large file is cut."""
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,7 @@ def test_the_parts_are_the_file_and_within_the_limits_of_s3(size: int) -> None:
     assert 1 <= len(parts) <= MOST_PARTS
     assert sum(part.size for part in parts) == size
     assert [part.number for part in parts] == list(range(1, len(parts) + 1))
-    assert all(one.offset + one.size == other.offset for one, other in zip(parts, parts[1:], strict=False))
+    assert all(one.offset + one.size == other.offset for one, other in pairwise(parts))
     assert all(part.size >= 5 * MIB for part in parts[:-1])
 
 
