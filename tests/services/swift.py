@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 PROGRAMS = ("memcached", "swift-ring-builder", "swift-proxy-server", "swift-object-server")
 ACCESS_KEY, SECRET_KEY = "test:tester", "testing"
-LIMIT = 60  # seconds until it must answer
+LIMIT = 120  # seconds until it must answer
 
 STORAGE = """[DEFAULT]
 bind_ip = 127.0.0.1

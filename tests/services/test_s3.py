@@ -2,19 +2,22 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import boto3
 import pytest
 from botocore.config import Config
 from django.conf import settings as configured
 
-from pipeline.bucket import BucketUnusable
+from pipeline.bucket import CONNECTIONS, BucketUnusable
 from pipeline.engine.mirror import parts_of
 from pipeline.services.s3 import SyncResult, sync_project
 from pipeline.store import store_for
@@ -24,7 +27,7 @@ from projects.models import AuditEvent, Project
 from projects.services.secrets import set_secret
 from projects.services.storage import set_local_storage, set_s3_storage
 from tests.conftest import absent
-from tests.factories import make_project
+from tests.factories import make_project, png
 from tests.services.swift import ACCESS_KEY, SECRET_KEY, Recorder, Swift, missing_programs, recorded
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db]
@@ -254,7 +257,7 @@ def manage(folder: Path, *words: str, entered: str = "") -> "subprocess.Popen[st
     own = {name: value for name, value in os.environ.items() if not name.startswith(("KROMA_", "DJANGO_"))}
     process = subprocess.Popen(
         [sys.executable, str(configured.BASE_DIR / "manage.py"), *words],
-        env=own | {"KROMA_DATA_DIR": str(folder)}, text=True,
+        env=own | {"KROMA_DATA_DIR": str(folder), "KROMA_LEASE_SECONDS": "3"}, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     if entered:
@@ -272,9 +275,9 @@ def managed(folder: Path, *words: str, entered: str = "") -> str:
     return out
 
 
-def test_a_large_file_cut_short_by_sigkill_goes_on_with_the_parts_that_are_missing(
-    tmp_path: Path, client: Any, bucket: str, door: Recorder
-) -> None:
+@pytest.fixture
+def harbour(tmp_path: Path, bucket: str, door: Recorder) -> tuple[Path, Path]:
+    """An installation of its own with one universe that has S3; its data folder and the universe's folder."""
     folder = tmp_path / "own"
     script = (
         "from kroma_site.prepare import prepare; prepare();"
@@ -290,6 +293,13 @@ def test_a_large_file_cut_short_by_sigkill_goes_on_with_the_parts_that_are_missi
         folder, "storage", "s3", "harbour", "--enable", "--bucket", bucket, "--prefix", "p", "--region",
         "us-east-1", "--endpoint-url", door.url,
     )  # fmt: skip
+    return folder, root
+
+
+def test_a_large_file_cut_short_by_sigkill_goes_on_with_the_parts_that_are_missing(
+    harbour: tuple[Path, Path], client: Any, bucket: str, door: Recorder
+) -> None:
+    folder, root = harbour
     data = os.urandom(LARGE)
     (root / "exports").mkdir(parents=True)
     (root / "exports/book.zip").write_bytes(data)
@@ -319,3 +329,57 @@ def test_a_large_file_cut_short_by_sigkill_goes_on_with_the_parts_that_are_missi
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
     again = json.loads(managed(folder, "sync-project-s3", "harbour", "--json"))
     assert (again["uploaded"], again["skipped"], again["bytes"]) == (0, 1, 0)
+
+
+@pytest.mark.acceptance("I-02", "I-03", "I-09")
+def test_a_run_sends_its_files_although_the_worker_is_killed_while_it_does(
+    harbour: tuple[Path, Path], tmp_path: Path, client: Any, bucket: str, door: Recorder
+) -> None:
+    folder, _ = harbour
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    for number in range(2):
+        (scenes / f"scene {number}.png").write_bytes(png(number=number))
+    process = manage(
+        folder, "pipeline", "run", "--project", "harbour", "--input", str(scenes), "--candidates", "1",
+        "--workers", "1", "--confirm-spend", "--sync-s3", "--json",
+    )  # fmt: skip
+    killed: list[int] = []
+
+    def kill_the_worker(method: str, path: str) -> None:
+        if method == "PUT" and not killed:
+            killed.extend(descendants(process.pid))
+            for pid in killed:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    door.after = kill_the_worker
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err
+    assert killed
+    answer = json.loads(out)
+    assert (answer["status"], answer["warnings"]) == ("ok", [])
+    assert "The files are being sent to S3." in err
+    there = {entry["Key"].split("/", 2)[2] for entry in client.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert {"outputs/style_1_scene_0.png", "outputs/style_2_scene_1.png"} <= there
+    assert Path(answer["run_log_path"]).name in {name.removeprefix("runs/") for name in there}
+    assert not any(".kroma" in name for name in there)
+    names = [unquote(path) for path in door.sent() if path.startswith(f"/{bucket}/p/")]
+    assert len(names) <= len(there) + CONNECTIONS, "what had arrived was not sent again"
+    events = managed(folder, "shell", "-v", "0", "-c", COUNT)
+    assert events.split() == ["1"], "the step was done once"
+
+
+COUNT = (
+    "from pipeline.models import Run;"
+    "print(Run.objects.filter(post_run_at__isnull=False, post_run_until__isnull=True, sync_s3=True).count())"
+)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one that we started."""
+    try:
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+    return children + [below for child in children for below in descendants(child)]
