@@ -62,7 +62,7 @@ def etag_of(digests: Sequence[bytes]) -> str:
     return f"{joined.hexdigest()}-{len(digests)}"
 
 
-def batches(names: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
-    """Pieces of a list, as large as one request of S3 takes."""
+def batches(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Pieces of a list, none longer than `size`."""
     for start in range(0, len(names), size):
         yield names[start : start + size]

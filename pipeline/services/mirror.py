@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
-from pipeline.bucket import CONNECTIONS, Bucket, BucketUnusable, S3Fault, StoredObject
-from pipeline.engine.mirror import FOLDERS, Part, etag_of, is_temporary, parts_of
+from pipeline.bucket import CONNECTIONS, DELETED_AT_ONCE, Bucket, BucketUnusable, S3Fault, StoredObject
+from pipeline.engine.mirror import FOLDERS, Part, batches, etag_of, is_temporary, parts_of
 from pipeline.engine.names import INTERNAL
 from pipeline.store import AssetStore, StorageFailed
 
@@ -132,12 +132,16 @@ class Mirror:
         if self.faults:
             self.faults.append("Nothing was deleted, as not all files are up")
             return 0
-        try:
-            told = self.bucket.delete(names)
-        except S3Fault as fault:
-            told = [str(fault)] * len(names)
-        self.faults += dict.fromkeys(told)
-        return len(names) - len(told)
+        n_gone = 0
+        for batch in batches(names, DELETED_AT_ONCE):
+            try:
+                told = self.bucket.delete(batch)
+            except S3Fault as fault:
+                self._say(str(fault))
+                break
+            self.faults += told
+            n_gone += len(batch) - len(told)
+        return n_gone
 
     def _sendable(self) -> Iterator[LocalFile]:
         for file in local_files(self.store.root):
