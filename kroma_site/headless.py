@@ -65,10 +65,14 @@ class Waiting:
         hidden = not self.bar
         with tqdm(total=self.run.n_jobs, unit="panel", file=sys.stderr, disable=hidden) as shown:
             told: set[object] = set()
+            sending = False
             while True:
                 run = self._look(told, shown)
-                if not run.is_open:
+                if _is_through(run):
                     return run
+                if not run.is_open and run.sync_s3 and not sending:
+                    sending = True
+                    self.say("The files are being sent to S3.")
                 self._keep_worker()
                 time.sleep(LOOK)
 
@@ -77,7 +81,8 @@ class Waiting:
             finished = list(
                 RunJob.objects.filter(run=self.run, finished_at__isnull=False).order_by("finished_at")
             )
-            self.run.refresh_from_db(fields=["status", "finished_at", "model_name", "image_size"])
+            fields = ["status", "finished_at", "post_run_at", "warnings", "model_name", "image_size"]
+            self.run.refresh_from_db(fields=fields)
             doubtful = self.run.candidates.filter(status="in_doubt").count()
             working = self.run.candidates.filter(status__in=OPEN_CANDIDATE).exists()
         except OperationalError as error:
@@ -148,6 +153,7 @@ class RunCommand(OperatorCommand):
                     "contact_sheet": str(published.contact_sheet),
                     "winners": winner_list(published),
                     "failures": lost,
+                    "warnings": list(run.warnings),
                     **summary_fields(run),
                 }
             )
@@ -156,9 +162,16 @@ class RunCommand(OperatorCommand):
                 self.stdout.write(line)
         for failure in lost:
             self.say(f"No winner for {failure['scene']} ({failure['job']}): {failure['reason']}")
+        for warning in run.warnings:
+            self.say(f"Note: {warning}")
         self.say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
         if run.status != Run.Status.OK:
             raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
+
+
+def _is_through(run: Run) -> bool:
+    """Whether the run has ended with what follows its end; for a canceled one that may wait for a person."""
+    return not run.is_open and (run.post_run_at is not None or run.status == Run.Status.CANCELED)
 
 
 def summary_fields(run: Run) -> dict[str, object]:

@@ -93,7 +93,9 @@ def worker_count(text: str) -> int:
 
 
 def prepare(*, bind: str | None = None) -> None:
-    """Check the configuration, create the data folder, migrate, make the first owner. Safe to repeat.
+    """Check the configuration, create the data folder, migrate, make the master key and the first owner.
+
+    Safe to repeat.
 
     `bind` is the address to be listened at, if any. Raises `CommandError`, one line for each fault; then
     nothing was changed but folders that were missing.

@@ -42,6 +42,16 @@ def ring_candidates(pks: Iterable[UUID]) -> None:
     transaction.on_commit(send, robust=True)
 
 
+def ring_after_run(pk: UUID) -> None:
+    """Queue what follows the end of a run, once the surrounding transaction has committed."""
+
+    def send() -> None:
+        # A sync takes as long as its files do; the lease of the step says whether somebody is at it.
+        async_task("pipeline.tasks.after_run", str(pk), q_options={"group": f"run:{pk}", "timeout": -1})
+
+    transaction.on_commit(send, robust=True)
+
+
 def queue_is_empty() -> bool:
     """Whether no message waits to be taken."""
     return bool(get_broker().queue_size() == 0)

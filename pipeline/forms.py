@@ -65,6 +65,11 @@ class RunForm(forms.Form):
     style_guide = forms.ModelChoiceField(
         StyleGuide.objects.none(), required=False, empty_label="None", help_text="Added to the prompt."
     )
+    sync_s3 = forms.BooleanField(
+        required=False,
+        label="Send the files to S3 when it is done",
+        help_text="What is new or changed in the whole universe, not in a dry run.",
+    )
 
     bg_remove = _switch("Cut out of the background")
     bg_remove_backends = forms.MultipleChoiceField(
@@ -96,6 +101,8 @@ class RunForm(forms.Form):
         }
         for name, queryset in querysets.items():
             self.fields[name].queryset = queryset  # type: ignore[attr-defined]
+        if not project.storage.s3_enabled:
+            del self.fields["sync_s3"]
 
     def clean(self) -> dict[str, Any]:
         """At least one scene."""
@@ -133,6 +140,7 @@ class RunForm(forms.Form):
                 bg_remove_backends=tuple(data["bg_remove_backends"]) or None,
             ),
             seed=data["seed"],
+            storage_sync_s3=data.get("sync_s3", False),
             style_guide_id=str(data["style_guide"].pk) if data["style_guide"] else "",
         )
         return request, scenes | styles

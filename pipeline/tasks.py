@@ -1,5 +1,6 @@
 """Names for the queue, without rules: each calls one service."""
 
+from pipeline.services import after_run as after
 from pipeline.services import assets, execution
 
 
@@ -11,3 +12,8 @@ def execute_candidate(pk: str) -> None:
 def make_reference_thumbnail(pk: str) -> None:
     """Make the small picture of one reference image, if it is missing."""
     assets.make_reference_thumbnail(pk)
+
+
+def after_run(pk: str) -> None:
+    """Do what follows the end of a run, if it is still to be done."""
+    after.after_run(pk)

@@ -62,6 +62,20 @@ class RunQuerySet(models.QuerySet["Run"]):
             status=Run.Status.CANCELED,
         )
 
+    def owing_post_run(self, now: datetime) -> Self:
+        """Runs that have ended, with their log, and whose last step nobody has done or is at."""
+        jobs = RunJob.objects.filter(run=OuterRef("pk"))
+        log_follows = Exists(jobs.filter(finished_at__isnull=True)) | Exists(
+            jobs.filter(finished_at__gt=OuterRef("finished_at"))
+        )
+        return self.filter(
+            Q(post_run_until__isnull=True) | Q(post_run_until__lte=now),
+            ~Q(status=Run.Status.CANCELED) | ~log_follows,
+            finished_at__isnull=False,
+            post_run_at__isnull=True,
+            is_imported=False,
+        )
+
 
 class Run(models.Model):
     """One plan, dry or confirmed: what was asked for, and all that came of it."""

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from pipeline.engine import names
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
-from pipeline.enqueue import queue_is_empty, ring_candidates
+from pipeline.enqueue import queue_is_empty, ring_after_run, ring_candidates
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.services import budgets, limits, runlogs
+from pipeline.services.after_run import after_run
 from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.store import store_for
 from projects import audit
@@ -93,6 +94,8 @@ def record_dry_run(prepared: PreparedRun, *, by: Principal) -> Run:
         # Inside the transaction, as a dry run without its log would be of no use; it is one small file.
         runlogs.write_run_log(run)
         audit.record(prepared.project, "run.planned", run, by=by, plan_hash=prepared.plan_hash)
+    after_run(run.pk)
+    run.refresh_from_db(fields=["warnings", "post_run_at"])
     return run
 
 
@@ -128,9 +131,14 @@ def close_run_if_finished(run: Run) -> None:
     # The log first: it is the same whoever writes it, and a run that is closed has one.
     runlogs.write_run_log(run)
     with transaction.atomic():
-        closed = Run.objects.unfinished().filter(pk=run.pk).update(status=status, finished_at=timezone.now())
+        closed = (
+            Run.objects.unfinished()
+            .filter(pk=run.pk)
+            .update(status=status, finished_at=timezone.now(), post_run_at=None)
+        )
         if closed:
             audit.record(run.project, "run.finished", run, by=Principal(), status=status)
+            ring_after_run(run.pk)
 
 
 def close_canceled_run(run: Run) -> None:
@@ -138,7 +146,10 @@ def close_canceled_run(run: Run) -> None:
     runlogs.write_run_log(run)
     last = RunJob.objects.filter(run=run).aggregate(at=Max("finished_at"))["at"]
     now = timezone.now()
-    Run.objects.filter(pk=run.pk, status=Run.Status.CANCELED).update(finished_at=max(now, last or now))
+    with transaction.atomic():
+        canceled = Run.objects.filter(pk=run.pk, status=Run.Status.CANCELED)
+        if canceled.update(finished_at=max(now, last or now), post_run_at=None):
+            ring_after_run(run.pk)
 
 
 def abort_remaining(run: Run, *, because: str) -> None:
@@ -196,7 +207,10 @@ def cancel_left_behind(now: datetime) -> int:
 
 
 def ring_again(now: datetime | None = None) -> int:
-    """Take up what a dead worker or a lost queue left behind; how many things were taken up."""
+    """Take up what a dead worker or a lost queue left behind; how many things were taken up.
+
+    What follows the ends of runs is rung for, too, and not counted.
+    """
     now = now or timezone.now()
     n_ended = cancel_left_behind(now)
     stalled = list(Candidate.objects.stalled(now).values_list("pk", flat=True)[:RING_BATCH])
@@ -223,6 +237,9 @@ def ring_again(now: datetime | None = None) -> int:
     for run in owing:
         with _others_go_on(run):
             close_canceled_run(run)
+    if queue_is_empty():  # while messages wait, theirs may be among them
+        for pk in Run.objects.owing_post_run(now).values_list("pk", flat=True)[:RING_BATCH]:
+            ring_after_run(pk)
     return n_ended + len(stalled) + n_waiting + len(jobs) + len(runs) + len(owing)
 
 

@@ -188,6 +188,7 @@ def _as_before(run: Run) -> dict[str, list[str]]:
         "candidates": [str(run.n_candidates)],
         "seed": [str(run.seed)],
         "style_guide": [str(run.style_guide_id or "")],
+        "sync_s3": ["on"] if run.sync_s3 else [],
         "scenes": [str(item.pk) for item in items if item.content_uri in scenes],
         "styles": [str(item.pk) for item in items if item.content_uri in styles],
         **_steps_as_before(run),

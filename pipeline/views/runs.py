@@ -100,6 +100,9 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     # After a cancel a worker may still finish what it has in hand, and the bell its panel.
     is_ending = counts.get("n_working", 0) > 0 or found.jobs.ready_to_close().exists()
     is_live = found.is_open or (found.run_mode == Run.Mode.RUN and is_ending)
+    # A canceled run may wait for a person before its last step follows.
+    awaits_last_step = not found.is_open and found.status != Run.Status.CANCELED and found.post_run_at is None
+    is_sending = found.sync_s3 and found.run_mode == Run.Mode.RUN and awaits_last_step
     context = {
         "project": project,
         "section": "runs",
@@ -108,6 +111,7 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
         "counts": counts,
         "verdicts": _verdicts(found),
         "is_live": is_live,
+        "is_sending": is_sending,
         "retry": _retry(found, is_live=is_live),
         "doubts": doubts_of(project, run=found),
         "seen_at": (now - LATE_COMMIT).isoformat(),
@@ -115,7 +119,7 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     since = _moment(request.GET.get("since", ""))
     if request.htmx and since:
         # The last answer brings all panels, so that nothing is missed whatever the clocks did.
-        context["changed"] = _panels(page, since=since if is_live else None)
+        context["changed"] = _panels(page, since=since if is_live or is_sending else None)
         context["controls_changed"] = request.GET.get("seen") != f"{found.status} {is_live}"
         return render(request, "pipeline/run.html#live", context)
     context["panels"] = _panels(page)

@@ -93,7 +93,9 @@ def measure(folder: Path, port: int) -> None:
 
     django.setup()
     from kroma_site.prepare import prepare  # noqa: PLC0415
+    from pipeline.engine.settings import SettingsLayer  # noqa: PLC0415
     from pipeline.models import Candidate, Run  # noqa: PLC0415
+    from pipeline.services.configuration import load  # noqa: PLC0415
     from pipeline.services.planning import InputImage, RunOrder, prepare_run  # noqa: PLC0415
     from pipeline.services.runs import start_run  # noqa: PLC0415
     from pipeline.store import store_for  # noqa: PLC0415
@@ -115,8 +117,9 @@ def measure(folder: Path, port: int) -> None:
     for n in range(N_IMAGES):
         store.write(f"scenes/{n:02d}.png", drawing(1000 + n))
         scenes.append(InputImage(path=f"scenes/{n:02d}.png", name=f"{n:02d}.png", label=f"{n:02d}"))
-    order = RunOrder(mode="run", scenes=tuple(scenes), provider_code="openai", batch_limit=N_IMAGES)
-    plan = prepare_run(project, order)
+    order = RunOrder(mode="run", scenes=tuple(scenes), batch_limit=N_IMAGES)
+    configuration = load(project, request=SettingsLayer(provider_code="openai"))
+    plan = prepare_run(project, order, configuration=configuration)
     with (folder / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "manage.py", "worker", "--workers", str(AT_ONCE)], stdout=log, stderr=log

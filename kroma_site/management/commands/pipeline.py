@@ -81,6 +81,8 @@ class Command(RunCommand):
             self.say(f"Note: {warning}")
         run = carry_out(plan, request, by=OPERATOR)
         if mode == "dry":
+            for warning in run.warnings:
+                self.say(f"Note: {warning}")
             self._tell_plan(plan, run, as_json=options["json"])
             return
         self.say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
@@ -132,6 +134,7 @@ def _add_run_options(parser: ArgumentParser) -> None:
     add_file_options(parser.add_argument_group("files instead of the usual ones"))
     parser.add_argument("--workers", type=worker_count, default=settings.WORKERS, metavar="N")
     parser.add_argument("--confirm-spend", action="store_true", help="run only: it may make images")
+    parser.add_argument("--sync-s3", action="store_true", help="run only: then send the files to S3")
     parser.add_argument("--json", action="store_true", help="one object on standard output")
 
 
@@ -166,6 +169,7 @@ def _request(mode: str, options: dict[str, Any], *, scenes: Brought, styles: Bro
         provider_code=options["provider"].strip(),
         seed=options["seed"],
         batch_limit=options["batch_limit"],
+        storage_sync_s3=options["sync_s3"],
     )
 
 
