@@ -159,7 +159,7 @@ def records_of(log: Document) -> LogRecords:
     """Read a parsed log by the rules; whatever is missing or of another type counts as absent."""
     notes: list[str] = []
     listed = log.get("jobs")
-    limit = _limit(log)
+    limit = guard_limit(log)
     jobs = tuple(
         _job(job, position, limit)
         for position, job in enumerate(listed if isinstance(listed, list) else (), start=1)
@@ -431,9 +431,9 @@ def _prompt(job: Document) -> str:
     return prompt if isinstance(prompt, str) else text(job.get("prompt_text"))
 
 
-def _limit(log: Document) -> float:
-    """The guard's limit, in levels."""
-    limit = decimal(section(log.get("output_guard")).get("max_chroma_delta"))
+def guard_limit(settings: Document) -> float:
+    """The guard's limit in levels, from a log or a run's snapshot; the usual one where neither names it."""
+    limit = decimal(section(settings.get("output_guard")).get("max_chroma_delta"))
     return float(limit) if limit is not None and 0 <= limit <= 255 else _DEFAULT_LIMIT
 
 

@@ -227,11 +227,11 @@ def test_money_is_booked_once() -> None:
     assert CostEvent.objects.get(event_type="legacy_event").provider_code == "unknown"
     ingested(log)
     assert [(c.provider_code, c.event_type, c.total_cost_usd) for c in CostEvent.objects.all()] == [
-        ("openai", "image_generation", 9)
+        ("openai", "image_generation", Decimal(9))
     ]
     ingested({**log, "generation": {}})
     assert [(c.provider_code, c.event_type, c.units) for c in CostEvent.objects.all()] == [
-        ("unknown", "run_total", 1)
+        ("unknown", "run_total", Decimal(1))
     ]
 
 
