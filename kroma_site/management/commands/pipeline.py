@@ -1,9 +1,11 @@
+import sys
 from argparse import SUPPRESS, ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
+from tqdm import tqdm
 
 from kroma_site.headless import RunCommand, split_paths, summary, summary_fields
 from kroma_site.prepare import prepare, worker_count
@@ -11,6 +13,7 @@ from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.services.configuration import Named, Places, load, validate
 from pipeline.services.planning import PreparedRun, RunOrder, check_order, prepare_run
 from pipeline.services.references import as_inputs, copy_found, find_inputs
+from pipeline.services.replay import prepare_replay, repeat
 from pipeline.services.runs import record_dry_run, start_run
 from projects.access import OPERATOR
 from projects.errors import SpendNotConfirmed
@@ -21,17 +24,22 @@ from projects.services.projects import create_project
 
 
 class Command(RunCommand):
-    help = "Plan a series of images (dry), make it (run), or look at the settings (validate)."
+    help = (
+        "Plan a series of images (dry), make it (run), make it again (replay), look at settings (validate)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="mode", required=True, metavar="ACTION")
         for mode, says in (("dry", "plan a run and write its log"), ("run", "make the images")):
             _add_run_options(actions.add_parser(mode, help=says))
+        _add_replay_options(actions.add_parser("replay", help="make a run again from its log and compare"))
         _add_validate_options(actions.add_parser("validate", help="look for what is wrong in the settings"))
 
     def handle(self, *, mode: str, **options: Any) -> None:
         if mode == "validate":
             self._validate(**options)
+        elif mode == "replay":
+            self._replay(**options)
         else:
             self._plan(mode=mode, **options)
 
@@ -49,6 +57,24 @@ class Command(RunCommand):
         if options["json"] or not report.errors:
             self.print_json(report.summary())
         report.refuse()
+
+    def _replay(self, *, run_log: str, json: bool, **options: Any) -> None:
+        replay = prepare_replay(Path(run_log).expanduser().absolute())
+        with tqdm(
+            total=len(replay.images), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()
+        ) as bar:
+            repeat(replay, on_image=bar.update)
+        for note in replay.notes:
+            self.say(f"Note: {note}.")
+        if json:
+            self.print_json(replay.as_dict())
+        else:
+            for difference in replay.differences:
+                self.stdout.write(f"{difference}")
+            n_jobs = len(replay.records.jobs)
+            self.stdout.write(f"{n_jobs} jobs planned again, {replay.n_made} images made again")
+        if replay.differences:
+            raise CommandError(f"{len(replay.differences)} differences from the log")
 
     def _plan(self, *, mode: str, confirm_spend: bool, **options: Any) -> None:
         if mode == "run" and not confirm_spend:
@@ -146,6 +172,11 @@ def _add_validate_options(parser: ArgumentParser) -> None:
     parser.add_argument("--manifest", default="", metavar="FILE", help="from the app root")
     parser.add_argument("--postprocess-config", default="", metavar="FILE", help="from the app root")
     parser.add_argument("--json", action="store_true", help="print the object also when something is wrong")
+
+
+def _add_replay_options(parser: ArgumentParser) -> None:
+    parser.add_argument("run_log", metavar="RUN_LOG", help="of here or from elsewhere")
+    parser.add_argument("--json", action="store_true", help="one object on standard output")
 
 
 def _places(project: str, project_root: str, app_root: str) -> Places:
