@@ -12,6 +12,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core import serializers
 from django.db import IntegrityError
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examined
 
 from pipeline.models import (
     Asset,
@@ -32,6 +34,7 @@ from projects.access import OPERATOR
 from projects.errors import Invalid, NotFound
 from projects.models import AuditEvent, Project
 from tests.factories import make_finished_run, make_plan, png
+from tests.unit.engine.test_ingest import logs
 
 pytestmark = pytest.mark.django_db
 
@@ -453,3 +456,14 @@ def test_rows_of_files_made_here_stay_when_a_log_from_elsewhere_names_them(proje
 def test_attempts_are_never_made_up() -> None:
     ingested(example("run"))
     assert not Attempt.objects.exists()
+
+
+@given(log=logs)
+@examined(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_object_becomes_rows(project: Project, log: dict[str, Any]) -> None:
+    result = ingested(log)
+    assert Candidate.objects.filter(run=result.run_id).count() == result.candidates
+    assert RunJob.objects.filter(run=result.run_id).count() == result.jobs
+    assert QualityReport.objects.filter(run=result.run_id).count() == result.quality_reports_written
+    assert CostEvent.objects.filter(run=result.run_id).count() == result.cost_events_written
+    assert Asset.objects.filter(run=result.run_id).count() <= result.assets_upserted + result.derived_assets
