@@ -209,7 +209,7 @@ def _job_rows(
     return [
         RunJob(
             id=pk,
-            run=run,
+            run_id=run.pk,
             position=job.position,
             job_key=_cut(RunJob, "job_key", job.key),
             label=_cut(RunJob, "label", _stem(job.inputs[0].path) if job.inputs else job.key),
@@ -245,7 +245,7 @@ def _candidate_rows(
     return [
         Candidate(
             id=pk,
-            run=run,
+            run_id=run.pk,
             job_id=job_pk,
             candidate_index=candidate.index,
             status=_cut(Candidate, "status", candidate.status),
@@ -324,7 +324,7 @@ def _asset(run: Run, key: uuid.UUID, name: str, *, file: _File, found: FoundFile
         height=found.height,
         n_bytes=found.n_bytes,
         sha256=found.sha256,
-        run=run,
+        run_id=run.pk,
         job_id=file.job,
         candidate_id=file.candidate,
         metadata={"path_exists": found.exists, "imported": True, **file.metadata},
@@ -342,7 +342,7 @@ def _write_links(
     rows = [
         AssetLink(
             id=next(keys),
-            project=project,
+            project_id=project.pk,
             parent_id=assets[parent],
             child_id=assets[child],
             link_type=DERIVED_FROM,
@@ -368,7 +368,7 @@ def _reports(
         QualityReport(
             id=next(keys),
             project_id=run.project_id,
-            run=run,
+            run_id=run.pk,
             candidate_id=pk,
             asset_id=assets.get(planned.name(candidate.final_output or candidate.output) or ""),
             report_type="output_guard",
@@ -385,7 +385,7 @@ def _reports(
         rows.append(
             QualityReport(
                 project_id=run.project_id,
-                run=run,
+                run_id=run.pk,
                 report_type="output_guard",
                 summary=records.run_report,
                 created_at=now,
@@ -403,7 +403,7 @@ def _costs(
     return [
         CostEvent(
             project_id=run.project_id,
-            run=run,
+            run_id=run.pk,
             job_id=by_key.get(cost.job_key),
             provider_code=_cut(CostEvent, "provider_code", cost.provider_code),
             model_name=_cut(CostEvent, "model_name", cost.model),
