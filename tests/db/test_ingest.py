@@ -72,7 +72,7 @@ def job(number: int, *candidates: dict[str, object], **fields: object) -> dict[s
     return {"id": f"style_{number}_quay", "status": "done", "candidates": list(candidates), **fields}
 
 
-@pytest.mark.acceptance("I-04")
+@pytest.mark.acceptance("I-04", "W-26")
 def test_the_paid_example_of_the_reference() -> None:
     result = ingested(example("run"))
     assert (result.status, result.jobs, result.candidates) == ("failed", 2, 4)
@@ -451,6 +451,20 @@ def test_rows_of_files_made_here_stay_when_a_log_from_elsewhere_names_them(proje
     assert result.assets_upserted == 2
     ingested({"mode": "run", "jobs": []})
     assert Asset.objects.filter(pk=asset.pk).values().get() == before
+
+
+def test_a_run_made_here_archives_the_file_of_a_log_with_its_row(project: Project) -> None:
+    path = store_for(project).path("outputs/style_1_scene_0.png")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(png(number=5))
+    ingested({"mode": "run", "jobs": [job(1, {"status": "done", "output": str(path)})]})
+    asset = Asset.objects.get()
+    make_finished_run(project)
+    asset.refresh_from_db()
+    assert asset.rel_path.startswith("archive/replaced/style_1_scene_0_replaced_")
+    assert asset.metadata["path_exists"] is True
+    assert store_for(project).read(asset.rel_path) == png(number=5)
+    assert len(list(store_for(project).path("archive/replaced").iterdir())) == 1
 
 
 def test_attempts_are_never_made_up() -> None:
