@@ -167,8 +167,9 @@ def _checked_inputs(replay: Replay) -> dict[str, Path]:
         if path and found and found == (image.sha256 or found):
             sound[image.path] = path
         else:
-            replay.differences.append(Difference(f"Input {image.path}", image.sha256, found or "no file"))
-        if not image.sha256:
+            logged = image.sha256 or "a file"
+            replay.differences.append(Difference(f"Input {image.path}", logged, found or "no file"))
+        if found and not image.sha256:
             replay.notes.append(f"The log has no sha256 of {image.path}: it is taken as it is")
     return sound
 

@@ -60,8 +60,10 @@ def test_pages_show_the_examples(alice_client: Client, project: Project, name: s
     run = Run.objects.get(pk=ingested(example(name)).run_id)
     answer = alice_client.get(run.get_absolute_url())
     assert "Made elsewhere on" in answer.text
-    for page in ("run-list", "dashboard", "review"):
-        assert alice_client.get(reverse(f"pipeline:{page}", args=[project.slug])).status_code == 200
+    for page in ("run-list", "dashboard"):
+        answer = alice_client.get(reverse(f"pipeline:{page}", args=[project.slug]))
+        assert "from a log, made elsewhere" in answer.text
+    assert alice_client.get(reverse("pipeline:review", args=[project.slug])).status_code == 200
     assert alice_client.get(reverse("pipeline:run-review", args=[project.slug, run.pk])).status_code == 200
 
 

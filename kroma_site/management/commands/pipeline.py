@@ -71,7 +71,7 @@ class Command(RunCommand):
         else:
             for difference in replay.differences:
                 self.stdout.write(f"{difference}")
-            n_jobs = len(replay.records.jobs)
+            n_jobs = len(replay.again.plan.jobs) if replay.again.plan else 0
             self.stdout.write(f"{n_jobs} jobs planned again, {replay.n_made} images made again")
         if replay.differences:
             raise CommandError(f"{len(replay.differences)} differences from the log")
