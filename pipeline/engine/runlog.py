@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -29,6 +29,8 @@ class LogHeader:
     plan_hash: str
     warnings: tuple[str, ...] = ()
     resolved_from_backend: bool = True
+    # Code, look or model, version, weights: what it takes to make the same image again.
+    provider: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +241,12 @@ def _top(
         "size": size,
         "quality": quality,
         "provider_code": header.provider_code,
+        "provider": dict(header.provider),
         "seed": plan.request.seed,
         "plan_hash": header.plan_hash,
         "generation": {"candidates": plan.n_candidates, "max_candidates": plan.max_candidates},
         "postprocess": plan.postprocess.as_dict(),
+        "postprocess_files": plan.postprocess.files_as_dict(),
         "output_guard": plan.guard.as_dict(),
         "storage": {
             "project_root": header.project_root,

@@ -148,7 +148,8 @@ def _archive(asset: Asset, store: AssetStore, folder: str, stamped: str, *, reas
     path = store.path(asset.rel_path)
     target = _free_name(asset.project_id, store, f"{folder}/{stamped}")
     found = True
-    if path.is_file() and sha256_of(path) == asset.sha256:
+    # A row that was read from a log may know no hash: then its file is the one that has its name.
+    if path.is_file() and asset.sha256 in ("", sha256_of(path)):
         store.move(asset.rel_path, target)
     elif earlier := _archived_earlier(store, folder, asset, reason):
         target = earlier

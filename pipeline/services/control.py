@@ -231,6 +231,10 @@ def _without_winner(run: Run) -> RunJobQuerySet:
 
 def _checked_retry(run: Run) -> Retry:
     """The retry, when nothing stands against it. Raises `Invalid`, `PlanRefused`."""
+    if run.is_imported:
+        raise Invalid(
+            "This run was read from a log and made elsewhere: compose a run like it to make its images here"
+        )
     if not Run.objects.filter(pk=run.pk, status__in=ENDED).exists():
         raise Invalid("Only a run that ended with something missing can be retried")
     in_doubt = Candidate.objects.filter(job=OuterRef("pk"), status=Candidate.Status.IN_DOUBT)

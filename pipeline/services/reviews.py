@@ -2,6 +2,7 @@
 
 from django.db import transaction
 
+from pipeline.engine.ingest import guard_limit
 from pipeline.models import Candidate, Review, RunJob
 from pipeline.services.runs import write_reasons
 from projects import audit
@@ -50,8 +51,7 @@ def pick(job: RunJob, candidate_index: int, *, by: Principal, note: str = "") ->
         raise Invalid(f"{job} is still being made")
     with transaction.atomic():
         RunJob.objects.filter(pk=job.pk).update(selected_candidate_index=candidate_index)
-        threshold = float(job.run.settings_snapshot["output_guard"]["max_chroma_delta"])
-        write_reasons(candidates, candidate_index, threshold=threshold)
+        write_reasons(candidates, candidate_index, threshold=guard_limit(job.run.settings_snapshot))
         Candidate.objects.filter(pk=chosen.pk).update(
             rank_reason=f"Picked by {by.name or 'a person'} over the automatic ranking."
         )

@@ -53,6 +53,7 @@ def render_run_log(run: Run, store: AssetStore) -> str:
         provider_code=run.provider_code,
         plan_hash=run.plan_hash,
         warnings=tuple(run.settings_snapshot["warnings"]),
+        provider=run.settings_snapshot["provider"],
     )
     if run.run_mode == Run.Mode.DRY:
         return runlog.render(runlog.dry_log(plan, header, inputs=inputs))

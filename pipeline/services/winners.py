@@ -50,7 +50,8 @@ def winners_of(run: Run, *, approved_only: bool = False) -> list[Winner]:
         for candidate in run.candidates.filter(status="done").select_related("final_asset")
     }
     for job in jobs:
-        asset = candidates[job.pk, job.selected_candidate_index or 0]
+        # A log from elsewhere may call a job done whose winner it does not name.
+        asset = candidates.get((job.pk, job.selected_candidate_index or 0))
         if asset is None:
             continue
         scene = PurePosixPath(job.label)

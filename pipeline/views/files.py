@@ -94,10 +94,12 @@ def send(
     """
     kind = mime_type or mimetypes.guess_type(name)[0] or ""
     filename = filename or PurePosixPath(name).name
+    if PurePosixPath(name).is_absolute():  # from a log of another place: never sent
+        raise NotFound(f"The file {filename} is not in the folder of {project.name}")
     path = store_for(project).path(name)
     try:
         file = path.open("rb")
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise NotFound(f"The file {filename} is not in the folder of {project.name} any more") from error
     response: HttpResponseBase
     if request.method == "HEAD":

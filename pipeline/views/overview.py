@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from pipeline.models import Attempt, Candidate, CostEvent, Run, RunJob
+from pipeline.models import Asset, Attempt, Candidate, CostEvent, Run, RunJob
 from projects.access import Action, PageRequest, allows, project_page
 from projects.models import Character, Project, ReferenceItem, ReferenceSet, StyleGuide
 
@@ -62,6 +62,7 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
     waiting = (
         RunJob.objects.filter(run__project=project).awaiting_review().order_by("-finished_at", "position")
     )
+    first = _winners(waiting.values("pk")[:N_REVIEW]).order_by("-job__finished_at", "job__position")
     totals = _with_journey(_with_totals(Project.objects.filter(pk=project.pk))).get()
     context = {
         "project": project,
@@ -70,7 +71,7 @@ def dashboard(request: PageRequest, project: Project) -> HttpResponse:
         "totals": totals,
         "doubts": doubts_of(project),
         "runs": [(run, pictures[run.pk]) for run in runs],
-        "waiting": _winners(waiting.values("pk")[:N_REVIEW]).order_by("-job__finished_at", "job__position"),
+        "waiting": [winner for winner in first if on_disk(winner.final_asset)],
     }
     return render(request, "pipeline/dashboard.html", context)
 
@@ -207,8 +208,14 @@ def winners_by_run(runs: Iterable[UUID | None], n: int) -> dict[UUID | None, lis
     jobs = [job for row in rows.values_list(*places) for job in row if job]
     found: dict[UUID | None, list[Candidate]] = defaultdict(list)
     for winner in _winners(jobs):
-        found[winner.run_id].append(winner)
+        if on_disk(winner.final_asset):
+            found[winner.run_id].append(winner)
     return found
+
+
+def on_disk(asset: Asset | None) -> Asset | None:
+    """The file, unless its row says that it was not there when its log was read or it was archived."""
+    return None if asset is None or asset.metadata.get("path_exists") is False else asset
 
 
 def _winners(jobs: Any) -> QuerySet[Candidate]:

@@ -21,7 +21,7 @@ from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import OPEN_CANDIDATE
 from pipeline.services.control import ENDED, Retry, plan_retry
 from pipeline.services.winners import write_zip
-from pipeline.views.overview import N_WINNERS, doubts_of, winners_by_run
+from pipeline.views.overview import N_WINNERS, doubts_of, on_disk, winners_by_run
 from projects.access import Action, PageRequest, project_page
 from projects.errors import Invalid, NotFound
 from projects.models import Project
@@ -99,7 +99,7 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     counts = _counts([found.pk]).get(found.pk, {})
     # After a cancel a worker may still finish what it has in hand, and the bell its panel.
     is_ending = counts.get("n_working", 0) > 0 or found.jobs.ready_to_close().exists()
-    is_live = found.is_open or (found.run_mode == Run.Mode.RUN and is_ending)
+    is_live = found.is_open or (found.run_mode == Run.Mode.RUN and is_ending and not found.is_imported)
     # A canceled run may wait for a person before its last step follows.
     awaits_last_step = not found.is_open and found.status != Run.Status.CANCELED and found.post_run_at is None
     is_sending = found.sync_s3 and found.run_mode == Run.Mode.RUN and awaits_last_step
@@ -164,7 +164,7 @@ def shots_of(jobs: Iterable[RunJob]) -> dict[UUID, list[Shot]]:
         tries = [Try(attempt, _seconds(attempt)) for attempt in candidate.attempts.all()]
         code = str(candidate.error.get("code", ""))
         advice = ADVICE.get(code, OTHER_ADVICE) if code and candidate.status == "failed" else ""
-        shot = Shot(candidate, candidate.final_asset or candidate.output_asset, advice, tries)
+        shot = Shot(candidate, on_disk(candidate.final_asset or candidate.output_asset), advice, tries)
         found.setdefault(candidate.job_id, []).append(shot)
     return found
 
@@ -178,7 +178,7 @@ def _panels(page: Page[RunJob], since: datetime | None = None) -> list[Panel]:
 
 def _retry(found: Run, *, is_live: bool) -> Retry | None:
     """What the run page offers to make again; two queries."""
-    if is_live or found.status not in ENDED:
+    if is_live or found.is_imported or found.status not in ENDED:
         return None
     retry = plan_retry(found)
     return retry if retry.n_images else None

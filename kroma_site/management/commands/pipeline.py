@@ -1,3 +1,4 @@
+import sys
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, _ArgumentGroup
 from dataclasses import replace
 from pathlib import Path
@@ -5,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
+from tqdm import tqdm
 
 from kroma_site.headless import RunCommand, split_paths, summary_fields
 from kroma_site.prepare import prepare, worker_count
@@ -18,6 +20,7 @@ from pipeline.models import Run
 from pipeline.services.configuration import Places, validate
 from pipeline.services.planning import PreparedRun
 from pipeline.services.references import find_inputs
+from pipeline.services.replay import prepare_replay, repeat
 from pipeline.services.sources import Brought
 from pipeline.services.trigger import Supplied, carry_out, plan_resolved, resolve, summary
 from projects.access import OPERATOR
@@ -29,17 +32,22 @@ from projects.services.projects import create_project
 
 
 class Command(RunCommand):
-    help = "Plan a series of images (dry), make it (run), or look at the settings (validate)."
+    help = (
+        "Plan a series of images (dry), make it (run), make it again (replay), look at settings (validate)."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="mode", required=True, metavar="ACTION")
         for mode, says in (("dry", "plan a run and write its log"), ("run", "make the images")):
             _add_run_options(actions.add_parser(mode, help=says))
+        _add_replay_options(actions.add_parser("replay", help="make a run again from its log and compare"))
         _add_validate_options(actions.add_parser("validate", help="look for what is wrong in the settings"))
 
     def handle(self, *, mode: str, **options: Any) -> None:
         if mode == "validate":
             self._validate(**options)
+        elif mode == "replay":
+            self._replay(**options)
         else:
             self._plan(mode=mode, **options)
 
@@ -50,6 +58,24 @@ class Command(RunCommand):
         if options["json"] or not report.errors:
             self.print_json(report.summary())
         report.refuse()
+
+    def _replay(self, *, run_log: str, json: bool, **options: Any) -> None:
+        replay = prepare_replay(Path(run_log).expanduser().absolute())
+        with tqdm(
+            total=len(replay.images), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()
+        ) as bar:
+            repeat(replay, on_image=bar.update)
+        for note in replay.notes:
+            self.say(f"Note: {note}.")
+        if json:
+            self.print_json(replay.as_dict())
+        else:
+            for difference in replay.differences:
+                self.stdout.write(f"{difference}")
+            n_jobs = len(replay.again.plan.jobs) if replay.again.plan else 0
+            self.stdout.write(f"{n_jobs} jobs planned again, {replay.n_made} images made again")
+        if replay.differences:
+            raise CommandError(f"{len(replay.differences)} differences from the log")
 
     def _plan(self, *, mode: str, confirm_spend: bool, **options: Any) -> None:
         if mode == "run" and not confirm_spend:
@@ -212,6 +238,11 @@ def _add_validate_options(parser: ArgumentParser) -> None:
     )
     add_place_options(parser)
     parser.add_argument("--json", action="store_true", help="print the object also when something is wrong")
+
+
+def _add_replay_options(parser: ArgumentParser) -> None:
+    parser.add_argument("run_log", metavar="RUN_LOG", help="of here or from elsewhere")
+    parser.add_argument("--json", action="store_true", help="one object on standard output")
 
 
 def _places(project: str, project_root: str, app_root: str) -> Places:

@@ -41,8 +41,11 @@ HEADER = LogHeader(
     provider_code="local",
     plan_hash="f00d",
     warnings=("One file is missing",),
+    provider={"code": "local", "look": "classical-1"},
 )
-ALWAYS = {"run_id", "seed", "provider_code", "plan_hash", "warnings"}
+ALWAYS = {
+    "run_id", "seed", "provider_code", "provider", "postprocess_files", "plan_hash", "warnings",
+}  # fmt: skip
 
 
 def make_plan(mode: str, **changes: Any) -> RunPlan:
@@ -124,10 +127,12 @@ def test_dry_log_of_the_reference() -> None:
         "size": "",
         "quality": "",
         "provider_code": "local",
+        "provider": {"code": "local", "look": "classical-1"},
         "seed": 0,
         "plan_hash": "f00d",
         "generation": {"candidates": 3, "max_candidates": 6},
         "postprocess": post_entry,
+        "postprocess_files": {"upscale_scale": 2, "upscale_format": "png", "bg_remove_format": "png"},
         "output_guard": guard,
         "storage": {"project_root": ROOT, "resolved_from_backend": True},
         "warnings": ["One file is missing"],
