@@ -32,6 +32,8 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     """Nothing that a test writes lands outside its own folder."""
     settings.DATA_DIR = settings.APP_ROOT = tmp_path / "data"
     settings.BACKEND_DIR = settings.DATA_DIR / "backend"
+    settings.MASTER_KEY = "dGVzdGluZy10ZXN0aW5nLXRlc3RpbmctdGVzdGluZy0="
+    settings.MASTER_KEY_FILE = settings.BACKEND_DIR / "master.key"
     settings.INPUT_ROOTS = []
     return Path(settings.DATA_DIR)
 

@@ -12,9 +12,10 @@ from pipeline.engine.errors import PlanningError
 from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash, plan_run
 from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services.accounts import access_to
 from pipeline.services.configuration import Configuration, load
 from pipeline.store import AssetStore, store_for
-from projects.errors import Invalid, PlanRefused
+from projects.errors import Invalid, PlanRefused, ProviderUnusable
 from projects.models import Project, ReferenceItem, StyleGuide
 
 
@@ -64,12 +65,19 @@ class PreparedRun:
     order: RunOrder
     plan: RunPlan
     plan_hash: str
-    price_usd: Decimal | None
+    image_prices_usd: tuple[Decimal | None, ...]  # of one candidate of each job
     provider: Mapping[str, object]
+    provider_lack: str  # what stands against calling it, '' for nothing
     configuration: Configuration
     inputs: Mapping[str, str]  # path -> sha256
     images: Mapping[str, InputImage]  # path -> image
     warnings: tuple[str, ...]
+
+    @property
+    def price_usd(self) -> Decimal | None:
+        """The price of all calls together, at most."""
+        known = [price for price in self.image_prices_usd if price is not None]
+        return sum(known, Decimal(0)) * self.plan.n_candidates if len(known) == len(self.plan.jobs) else None
 
     @property
     def provider_code(self) -> str:
@@ -92,14 +100,17 @@ def prepare_run(
     the plan. A missing file stops a paid run; a dry run names it among the warnings.
     """
     configuration = configuration or load(project)
-    provider, plan = _planned(order, configuration)
+    provider, plan = _planned(project, order, configuration)
     store = store_for(project)
     images = {image.path: image for image in (*order.scenes, *order.style_refs)}
     inputs, missing = _hashes(store, images)
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
-    warnings = [*map(str, configuration.warnings), *missing]
+    lack = provider.missing()
+    if lack and order.mode == "run":
+        raise ProviderUnusable(lack)
+    warnings = [*map(str, configuration.warnings), *missing, *filter(None, [lack])]
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"
@@ -109,8 +120,9 @@ def prepare_run(
         order=order,
         plan=plan,
         plan_hash=plan_hash(plan, inputs=inputs, provider=description),
-        price_usd=_price(provider, plan, store),
+        image_prices_usd=tuple(provider.estimate(generate_request(job, 0, store)) for job in plan.jobs),
         provider=description,
+        provider_lack=lack,
         configuration=configuration,
         inputs=inputs,
         images=images,
@@ -118,9 +130,9 @@ def prepare_run(
     )
 
 
-def check_order(order: RunOrder, *, configuration: Configuration) -> None:
+def check_order(project: Project, order: RunOrder, *, configuration: Configuration) -> None:
     """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`."""
-    _planned(order, configuration)
+    _planned(project, order, configuration)
 
 
 def generate_request(job: PlannedJob, seed: int, store: AssetStore) -> GenerateRequest:
@@ -149,7 +161,9 @@ def display_name(store: AssetStore, name: str) -> str:
     return f"{display_path(store.root)}/{name}"
 
 
-def _planned(order: RunOrder, configuration: Configuration) -> tuple[ImageProvider, RunPlan]:
+def _planned(
+    project: Project, order: RunOrder, configuration: Configuration
+) -> tuple[ImageProvider, RunPlan]:
     _check_stage(order)
     configuration.refuse_errors()
     if order.mode == "run":
@@ -168,7 +182,8 @@ def _planned(order: RunOrder, configuration: Configuration) -> tuple[ImageProvid
         batch_limit=order.batch_limit,
     )
     try:
-        provider = provider_for(order.provider_code or configuration.provider_code)
+        code = order.provider_code or configuration.provider_code
+        provider = provider_for(code, access_to(project, code))
         return provider, plan_run(request, configuration.manifest, configuration.plan)
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
@@ -198,14 +213,3 @@ def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[s
         except OSError as error:
             missing.append(f"The image {image.label} can't be read ({path}): {error.strerror}")
     return hashes, missing
-
-
-def _price(provider: ImageProvider, plan: RunPlan, store: AssetStore) -> Decimal | None:
-    """The sum of all calls in USD, None if one of them has no known price."""
-    total = Decimal(0)
-    for job in plan.jobs:
-        price = provider.estimate(generate_request(job, 0, store))
-        if price is None:
-            return None
-        total += price * plan.n_candidates
-    return total
