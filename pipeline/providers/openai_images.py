@@ -104,8 +104,8 @@ class OpenAIProvider:
                 answer: Any = raw.parse()
         except (openai.APIError, ValueError) as error:
             raise error_of_sdk(NAME, error, key=self._access.api_key, now=datetime.now(UTC)) from error
-        data = _picture(answer)
-        usage = _usage(answer)
+        data = picture_of(answer)
+        usage = usage_of(answer)
         cost = billed_price(asked["model"], usage, self._access.prices)
         return ProviderResult(
             data=data,
@@ -127,7 +127,7 @@ class OpenAIProvider:
         }
 
 
-def _picture(answer: object) -> bytes:
+def picture_of(answer: object) -> bytes:
     """The image of an answer. Raises `OutcomeUnknown` when there is none."""
     rows = getattr(answer, "data", None)
     text = getattr(rows[0], "b64_json", None) if isinstance(rows, list) and rows else None
@@ -139,7 +139,7 @@ def _picture(answer: object) -> bytes:
         raise unexpected_answer(NAME, "sent an image that is cut short", status=200) from error
 
 
-def _usage(answer: object) -> dict[str, object]:
+def usage_of(answer: object) -> dict[str, object]:
     usage = getattr(answer, "usage", None)
     dump = getattr(usage, "model_dump", None)
     found = dump(mode="json") if callable(dump) else None

@@ -112,7 +112,7 @@ class Rembg:
         colours = np.ascontiguousarray(pixels[..., :3])
         seen = _on_white(pixels) if pixels.shape[2] == 4 else colours
         net = NETS[self.model]
-        saliency = _saliency(seen, net, _session(self.models / f"{self.model}.onnx"))
+        saliency = _answered(self.models / f"{self.model}.onnx", net, seen)
         alpha = _cut(seen, saliency) if net.coarse else _enlarged(saliency, seen.shape)
         if np.count_nonzero(alpha > WHITE // 2) < LEAST_FIGURE * alpha.size:
             raise ToolFailed(
@@ -131,14 +131,18 @@ def _on_white(pixels: Pixels) -> NDArray[np.uint8]:
     return laid.astype(np.uint8)
 
 
-def _session(file: Path) -> Any:
-    """The loaded net; raises `ToolFailed` for a file that is none."""
+def _answered(file: Path, net: Net, colours: NDArray[np.uint8]) -> Matte:
+    """What the net in `file` says; raises `ToolFailed` for a file that is no such net."""
     changed = file.stat().st_mtime_ns
+    # Its exceptions have no base class of their own.
+    state = vars(import_module("onnxruntime.capi.onnxruntime_pybind11_state")).values()
+    faults = tuple(kind for kind in state if isinstance(kind, type) and issubclass(kind, Exception))
     try:
-        return _loaded(file, changed)
-    except RuntimeError as error:  # what onnxruntime's own exceptions derive from
+        return _saliency(colours, net, _loaded(file, changed))
+    except faults as error:
         raise ToolFailed(
-            f"{file} can't be loaded as a model: replace it, or remove it to use {OURS}", code="model_unusable"
+            f"{file} can't be used as a model of its name: replace it, or remove it to use {OURS}",
+            code="model_unusable",
         ) from error
 
 
@@ -157,14 +161,15 @@ def _loaded(file: Path, changed: int) -> Any:
 
 def _saliency(colours: NDArray[np.uint8], net: Net, session: Any) -> Matte:
     """The net's answer at its own size, spread over 0 to 1; the mean of the picture and its mirror image."""
-    small = cv2.resize(colours, (net.side, net.side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = _resized(colours, (net.side, net.side), cv2.INTER_AREA).astype(np.float32)
     small /= max(float(small.max()), 1e-6)
-    planes = ((small - np.float32(net.mean)) / np.float32(net.deviation)).transpose(2, 0, 1)
+    small = (small - np.array(net.mean, np.float32)) / np.array(net.deviation, np.float32)
+    planes = small.transpose(2, 0, 1)
     answer = _run(session, planes)
     if net.coarse:
-        answer = (answer + _run(session, planes[:, :, ::-1])[:, ::-1]) / 2
+        answer = np.asarray((answer + _run(session, planes[:, :, ::-1])[:, ::-1]) / 2)
     if net.sigmoid:
-        answer = 1 / (1 + np.exp(-answer))
+        answer = np.asarray(1 / (1 + np.exp(-answer)))
     low, high = float(answer.min()), float(answer.max())
     return np.asarray((answer - low) / (high - low + 1e-8), np.float32)
 
@@ -179,7 +184,12 @@ def _enlarged(saliency: Matte, shape: tuple[int, ...]) -> Mask:
     """The net's answer as alpha at the picture's size."""
     height, width = shape[:2]
     levels = np.rint(saliency * WHITE).astype(np.uint8)
-    return np.asarray(cv2.resize(levels, (width, height), interpolation=cv2.INTER_LANCZOS4), np.uint8)
+    return _resized(levels, (width, height), cv2.INTER_LANCZOS4)
+
+
+def _resized(image: NDArray[Any], size: tuple[int, int], interpolation: int) -> NDArray[Any]:
+    """OpenCV's resize; `size` is (width, height)."""
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation))
 
 
 def _cut(colours: NDArray[np.uint8], saliency: Matte) -> Mask:
@@ -187,8 +197,8 @@ def _cut(colours: NDArray[np.uint8], saliency: Matte) -> Mask:
     height, width = colours.shape[:2]
     scale = CUT_SIDE / max(height, width)
     size = max(8, round(width * scale)), max(8, round(height * scale))
-    guess = cv2.resize(saliency, size, interpolation=cv2.INTER_LINEAR)
-    figure = _by_colour(cv2.resize(colours, size, interpolation=cv2.INTER_AREA), guess)
+    guess = _resized(saliency, size, cv2.INTER_LINEAR)
+    figure = _by_colour(_resized(colours, size, cv2.INTER_AREA), guess)
     rough = guess if figure is None else figure.astype(np.float32)
     return _along_edges(colours, rough)
 
@@ -206,7 +216,9 @@ def _by_colour(colours: NDArray[np.uint8], guess: Matte) -> Mask | None:
     labels[never > 0] = cv2.GC_BGD
     cv2.setRNGSeed(0)  # GrabCut's clusters start from OpenCV's random numbers
     unused = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(np.ascontiguousarray(colours[..., ::-1]), labels, None, *unused, 2, cv2.GC_INIT_WITH_MASK)
+    nowhere = (0, 0, 0, 0)  # with labels it needs no rectangle
+    bgr = np.ascontiguousarray(colours[..., ::-1])
+    cv2.grabCut(bgr, labels, nowhere, *unused, 2, cv2.GC_INIT_WITH_MASK)
     figure = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
     return _without_holes(_without_specks(figure))
 
@@ -254,8 +266,8 @@ def _strip_of(rough: Matte, start: int, end: int, height: int, width: int) -> Ma
     """Rows `start` to `end` of the rough matte enlarged to the picture's size, without the whole of it."""
     scale_x, scale_y = rough.shape[1] / width, rough.shape[0] / height
     # From the target's pixel centres to the source's, as a resize of the whole would map them.
-    mapping = np.float32(
-        [[scale_x, 0, scale_x / 2 - 0.5], [0, scale_y, (start + 0.5) * scale_y - 0.5]]
+    mapping = np.array(
+        [[scale_x, 0, scale_x / 2 - 0.5], [0, scale_y, (start + 0.5) * scale_y - 0.5]], np.float32
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = width, end - start

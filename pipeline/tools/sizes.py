@@ -4,20 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.providers.images import MAX_IMAGE_PIXELS
 from pipeline.tools.base import ToolFailed
-
-# 4096x4096 doubled, and a little more; with alpha half a gigabyte. A mistyped scale must not take a
-# worker's memory.
-MAX_RESULT_PIXELS = 128_000_000
 
 
 def check_result(width: int, height: int) -> None:
-    """Raises `ToolFailed` for a result that is too large to make."""
-    if width * height > MAX_RESULT_PIXELS:
+    """Raises `ToolFailed` for a result that could not be read again."""
+    if width * height > MAX_IMAGE_PIXELS:
         raise ToolFailed(
-            f"Upscaled, the picture would have {width}x{height} pixels on the way, and the limit is "
-            f"{MAX_RESULT_PIXELS // 1_000_000} megapixels: set a smaller `upscale.scale`",
-            code="upscale_too_large",
+            f"{width} × {height} pixels are more than the {MAX_IMAGE_PIXELS:,} that one image may have: "
+            "choose a smaller 'upscale.scale'",
+            code="image_too_large",
         )
 
 

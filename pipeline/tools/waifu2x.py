@@ -1,4 +1,4 @@
-"""Upscaling by waifu2x on this machine's processor, in tiles, so that memory doesn't grow with the picture."""
+"""Upscaling by waifu2x on this machine's processor, in tiles, with bounded memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,17 +83,19 @@ class Waifu2x:
         }
 
     def apply(self, pixels: Pixels) -> Pixels:
-        """The picture `scale` times as large: doubled as often as needed, then reduced to size."""
+        """The picture `scale` times as large: doubled as often as needed, then reduced to size.
+
+        On the way there are fewer than four times the pixels of the result.
+        """
         problem = self.missing()
         if problem:
             raise ToolFailed(problem, code="tool_missing")
         height, width = pixels.shape[:2]
-        n_doublings = (self.scale - 1).bit_length()
-        check_result(width << n_doublings, height << n_doublings)
-        colours = np.ascontiguousarray(pixels[..., :3])
-        for _ in range(n_doublings):
-            colours = doubled(colours, self.net, models=self.models, tile=self.tile_side)
         size = width * self.scale, height * self.scale
+        check_result(*size)
+        colours = np.ascontiguousarray(pixels[..., :3])
+        for _ in range((self.scale - 1).bit_length()):
+            colours = doubled(colours, self.net, models=self.models, tile=self.tile_side)
         if (colours.shape[1], colours.shape[0]) != size:
             colours = np.asarray(cv2.resize(colours, size, interpolation=cv2.INTER_AREA), np.uint8)
         if pixels.shape[2] == 3:
@@ -106,11 +108,9 @@ def doubled(colours: NDArray[np.uint8], net: Net, *, models: Path, tile: int) ->
     loaded = _net(net, models)
     height, width = colours.shape[:2]
     reflects = min(height, width) > net.pad + STEP  # a mirror can't be deeper than the picture
-    padded = cv2.copyMakeBorder(
-        colours,
-        *(net.pad, net.pad + -height % STEP, net.pad, net.pad + -width % STEP),
-        borderType=cv2.BORDER_REFLECT_101 if reflects else cv2.BORDER_REPLICATE,
-    )
+    margins = (net.pad, net.pad + -height % STEP, net.pad, net.pad + -width % STEP)
+    border = cv2.BORDER_REFLECT_101 if reflects else cv2.BORDER_REPLICATE
+    padded = np.asarray(cv2.copyMakeBorder(colours, *margins, borderType=border), np.uint8)
     result = np.empty((2 * height, 2 * width, 3), np.uint8)
     for top in range(0, height, tile):
         for left in range(0, width, tile):
