@@ -128,7 +128,7 @@ _MEANINGS = (
         "The key for {service} has characters that no key has: put it in anew, without quotation marks",
     ),
     _Meaning(
-        frozenset({"UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}),
+        frozenset({"UnsupportedProtocol", "LocalProtocolError", "InvalidURL", "TooManyRedirects"}),
         ProviderRefused,
         "provider_bad_request",
         "{service} can't be called so: put a whole address, with https://, and a key without blanks into the "

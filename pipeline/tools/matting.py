@@ -163,7 +163,7 @@ def _saliency(colours: NDArray[np.uint8], net: Net, session: Any) -> Matte:
     """The net's answer at its own size, spread over 0 to 1; the mean of the picture and its mirror image."""
     small = _resized(colours, (net.side, net.side), cv2.INTER_AREA).astype(np.float32)
     small /= max(float(small.max()), 1e-6)
-    small = (small - np.array(net.mean, np.float32)) / np.array(net.deviation, np.float32)
+    small = np.asarray((small - np.array(net.mean)) / np.array(net.deviation), np.float32)
     planes = small.transpose(2, 0, 1)
     answer = _run(session, planes)
     if net.coarse:
