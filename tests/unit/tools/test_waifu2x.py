@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.tools.base import ToolFailed
 from pipeline.tools.waifu2x import ANIME, CUNET, PHOTO, Net, Waifu2x, doubled, net_named
+from pipeline.tools.weights import WEIGHTS
 from tests.unit.tools.apart import PRINT_PEAK, run_apart
 from tests.unit.tools.drawings import Array, panel
 
@@ -128,4 +129,5 @@ def test_without_the_model_the_command_is_named(tmp_path: Path) -> None:
 def test_what_is_recorded_names_net_scale_tile_and_weights() -> None:
     recorded = Waifu2x(Path("/models"), CUNET, 2, tile=50).parameters()
     assert (recorded["model"], recorded["scale"], recorded["tile"]) == ("waifu2x_cunet", 2, 52)
-    assert list(recorded["sha256"]) == ["waifu2x_cunet.param", "waifu2x_cunet.bin"]
+    hashes = {name: WEIGHTS[name].sha256 for name in ("waifu2x_cunet.param", "waifu2x_cunet.bin")}
+    assert recorded["sha256"] == hashes
