@@ -25,6 +25,7 @@ from pipeline.providers.openai_prices import PRICES_OF, billed_price, edit_price
 DEFAULTS: Mapping[str, str] = {"model": "gpt-image-1", "size": "1024x1536", "quality": "high"}
 FIDELITY = "high"
 CONNECT_SECONDS, TOTAL_SECONDS = 30.0, 120.0  # reference, 8.2
+LONGEST_SECONDS = 3600
 NAME = "OpenAI"
 # Of an input that is not there yet: the dearest shape.
 UNKNOWN_SIZE = (1024, 1536)
@@ -89,7 +90,7 @@ class OpenAIProvider:
                 api_key=self._access.api_key,
                 base_url=self._access.base_url or None,
                 max_retries=0,
-                timeout=openai.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
+                timeout=openai.Timeout(self._patience(), connect=CONNECT_SECONDS),
             ) as client:
                 edit: Any = client.images.with_raw_response.edit  # its types know today's qualities only
                 raw = edit(
@@ -118,6 +119,12 @@ class OpenAIProvider:
             request_id=str(raw.headers.get("x-request-id", "")),
             usage=usage,
         )
+
+    def _patience(self) -> float:
+        """Seconds for a whole call: a studio's own server may need more than OpenAI does."""
+        said = self._access.config.get("timeout")
+        given = isinstance(said, int | float) and not isinstance(said, bool) and 1 <= said <= LONGEST_SECONDS
+        return float(said) if given else TOTAL_SECONDS  # type: ignore[arg-type]
 
     def _asked(self, request: GenerateRequest) -> dict[str, str]:
         return {
