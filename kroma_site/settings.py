@@ -20,6 +20,7 @@ DEBUG = env.flag("KROMA_DEBUG", False)  # the one switch of a development copy
 DATA_DIR = env.folder("KROMA_DATA_DIR", BASE_DIR / "var")
 APP_ROOT = env.folder("KROMA_APP_ROOT", DATA_DIR if env.text("KROMA_DATA_DIR") else BASE_DIR)
 BACKEND_DIR = DATA_DIR / "backend"
+MODELS_DIR = env.folder("KROMA_MODELS_DIR", DATA_DIR / "models")
 INPUT_ROOTS = [Path(word).resolve() for word in env.words("KROMA_INPUT_ROOTS")]
 BIND = env.text("KROMA_BACKEND_BIND", "127.0.0.1:8788")
 
@@ -150,6 +151,7 @@ else:
 # --- Queue and workers ------------------------------------------------------------------------------
 WORKERS = env.integer("KROMA_WORKERS", 2, minimum=1, maximum=64)  # processes
 TASK_TIMEOUT = env.integer("KROMA_TASK_TIMEOUT", 600, minimum=30)  # seconds
+COMMAND_TIMEOUT = env.integer("KROMA_COMMAND_TIMEOUT_SECONDS", 300, minimum=1)  # of an external program
 LEASE_SECONDS = env.integer("KROMA_LEASE_SECONDS", 30, minimum=3)
 REDIS_URL = env.text("KROMA_REDIS_URL")
 Q_CLUSTER = {

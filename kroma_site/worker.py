@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 
 from kroma_site.processes import children_of, forks_die_with_us, worker_environ
-from pipeline.providers import openai_images
+from pipeline.providers import openai_edits
 from pipeline.providers.openai_images import OpenAIProvider
 from pipeline.services import ending, limits, runs
 from projects.models import ProviderAccount
@@ -61,7 +61,7 @@ def work() -> int:
 def _preload() -> None:
     """Import before the fork what each process would import for itself."""
     if ProviderAccount.objects.filter(provider_code=OpenAIProvider.code, enabled=True).exists():
-        openai_images.preload()
+        openai_edits.preload()
 
 
 def _watch(cluster: Cluster, asked: _Signals) -> int:

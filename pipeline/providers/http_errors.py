@@ -31,13 +31,6 @@ _POLICY = frozenset({"moderation_blocked", "content_policy_violation", "content_
 # are a gateway's: it could not reach the server, or the server is overloaded.
 _NOTHING_MADE = frozenset({500, 501, 502, 503, 505, 521, 522, 523, 525, 526, 529})
 
-# By class name: the two generations of the HTTP client (`httpx`, and the one inside newer versions of the
-# `openai` SDK) have the same exceptions under the same names, but no common base class.
-_UNSENT_TIMEOUT = frozenset({"ConnectTimeout", "PoolTimeout", "WriteTimeout"})
-_UNSENT = frozenset({"ConnectError", "ProxyError", "WriteError"})
-_BAD_ADDRESS = frozenset({"UnsupportedProtocol", "LocalProtocolError", "InvalidURL"})
-_TIMEOUT = frozenset({"TimeoutException", "APITimeoutError", "TimeoutError"})
-
 
 @dataclass(frozen=True)
 class _Body:
@@ -111,34 +104,71 @@ _ADVICE: Mapping[int, str] = {
 }
 
 
+_LOOK = "so the picture may have been made and billed: look into the account there"
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What one kind of exception means; `says` is a sentence about `{service}`."""
+
+    names: frozenset[str]
+    error: type[ProviderError]
+    code: str
+    says: str
+
+
+# By class name: the two generations of the HTTP client (`httpx`, and the one inside newer versions of the
+# `openai` SDK) have the same exceptions under the same names, but no common base class. The first that fits
+# counts: the timeouts before the request was out are timeouts, too.
+_MEANINGS = (
+    _Meaning(
+        frozenset({"UnicodeEncodeError"}),  # a header takes ASCII only
+        AccountRefused,
+        "provider_auth",
+        "The key for {service} has characters that no key has: put it in anew, without quotation marks",
+    ),
+    _Meaning(
+        frozenset({"UnsupportedProtocol", "LocalProtocolError", "InvalidURL", "TooManyRedirects"}),
+        ProviderRefused,
+        "provider_bad_request",
+        "{service} can't be called so: put a whole address, with https://, and a key without blanks into the "
+        "settings",
+    ),
+    _Meaning(
+        frozenset({"ConnectTimeout", "PoolTimeout", "WriteTimeout"}),
+        ProviderUnavailable,
+        "provider_timeout",
+        "{service} did not take the request in time; nothing was made: try again later",
+    ),
+    _Meaning(
+        frozenset({"ConnectError", "ProxyError", "WriteError"}),
+        ProviderUnavailable,
+        "connection_lost",
+        "{service} can't be reached; nothing was made: check the address and this machine's network",
+    ),
+    _Meaning(
+        frozenset({"JSONDecodeError", "UnicodeDecodeError", "DecodingError"}),
+        OutcomeUnknown,
+        "unexpected_answer",
+        f"{{service}} reported success but its answer can't be read, {_LOOK}",
+    ),
+    _Meaning(
+        frozenset({"TimeoutException", "APITimeoutError", "TimeoutError"}),
+        OutcomeUnknown,
+        "provider_timeout",
+        f"{{service}} did not answer in time, {_LOOK}",
+    ),
+)
+
+
 def error_of_transport(service: str, error: BaseException) -> ProviderError:
     """The error for a call that got no whole answer: an exception of the HTTP client or of the SDK."""
-    names = {name for one in _causes(error) for name in _class_names(one)}
-    if names & _BAD_ADDRESS:
-        return ProviderRefused(
-            f"{service} can't be called at its address: put a whole one, with https://, into the settings",
-            code="provider_bad_request",
-        )
-    if names & _UNSENT_TIMEOUT:
-        return ProviderUnavailable(
-            f"{service} did not take the request in time; nothing was made: try again later",
-            code="provider_timeout",
-        )
-    if names & _UNSENT:
-        return ProviderUnavailable(
-            f"{service} can't be reached; nothing was made: check the address and this machine's network",
-            code="connection_lost",
-        )
-    if names & _TIMEOUT:
-        return OutcomeUnknown(
-            f"{service} did not answer in time, so the picture may have been made and billed: "
-            "look into the account there",
-            code="provider_timeout",
-        )
+    found = {name for one in _causes(error) for name in _class_names(one)}
+    for meaning in _MEANINGS:
+        if meaning.names & found:
+            return meaning.error(meaning.says.format(service=service), code=meaning.code)
     return OutcomeUnknown(
-        f"The connection to {service} broke before its answer was complete, so the picture may have been "
-        "made and billed: look into the account there",
-        code="connection_lost",
+        f"The connection to {service} broke before its answer was complete, {_LOOK}", code="connection_lost"
     )
 
 

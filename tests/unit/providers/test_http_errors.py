@@ -241,6 +241,25 @@ def test_the_sdk_s_errors_mean_the_same(
     assert len(standin.requests) == 1
 
 
+def test_an_answer_of_success_that_is_cut_json_may_have_been_billed(standin: StandIn) -> None:
+    standin.script(Answer(body=b'{"data": [', content_type="application/json"))
+    with (
+        openai.OpenAI(api_key=KEY, base_url=standin.url, max_retries=0) as client,
+        pytest.raises(ValueError, match="Expecting value") as caught,
+    ):
+        client.images.edit(image=("a.png", b"png", "image/png"), prompt="clean")
+    error = error_of_sdk("OpenAI", caught.value, key=KEY, now=NOW)
+    assert (type(error), error.code) == (OutcomeUnknown, "unexpected_answer")
+
+
+def test_a_key_that_no_header_can_hold_was_never_sent(standin: StandIn) -> None:
+    with pytest.raises(UnicodeEncodeError) as caught, httpx.Client() as client:
+        client.post(standin.url, headers={"x-api-key": "schlüssel"})
+    error = error_of_transport("Acme", caught.value)
+    assert (type(error), error.code) == (AccountRefused, "provider_auth")
+    assert not standin.requests
+
+
 def test_the_sdk_s_refused_connection_made_nothing() -> None:
     error = sdk_failure(closed_port())
     assert (type(error), error.code) == (ProviderUnavailable, "connection_lost")
