@@ -1,7 +1,7 @@
 """Colour profiles. Pillow's enhancers define the result, OpenCV computes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 
 import cv2
@@ -32,6 +32,10 @@ class ColourProfile:
     red_multiplier: float = 1.0
     green_multiplier: float = 1.0
     blue_multiplier: float = 1.0
+
+    def as_dict(self) -> dict[str, float]:
+        """The factors by name, for the record of a run; `ColourProfile(**…)` reads it again."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

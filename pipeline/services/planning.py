@@ -13,6 +13,7 @@ from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash,
 from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.configuration import Configuration, load
+from pipeline.services.toolchain import Settled, Toolchain
 from pipeline.store import AssetStore, store_for
 from projects.errors import Invalid, PlanRefused
 from projects.models import Project, ReferenceItem, StyleGuide
@@ -70,6 +71,7 @@ class PreparedRun:
     inputs: Mapping[str, str]  # path -> sha256
     images: Mapping[str, InputImage]  # path -> image
     warnings: tuple[str, ...]
+    chain: Toolchain  # the tools of the steps after generation
 
     @property
     def provider_code(self) -> str:
@@ -92,14 +94,15 @@ def prepare_run(
     the plan. A missing file stops a paid run; a dry run names it among the warnings.
     """
     configuration = configuration or load(project)
-    provider, plan = _planned(order, configuration)
+    provider, plan, settled = _planned(order, configuration, project)
     store = store_for(project)
     images = {image.path: image for image in (*order.scenes, *order.style_refs)}
     inputs, missing = _hashes(store, images)
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
-    warnings = [*map(str, configuration.warnings), *missing]
+    # A dry run is told what a paid one would be refused for.
+    warnings = [*map(str, configuration.warnings), *settled.warnings, *settled.problems, *missing]
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"
@@ -108,19 +111,23 @@ def prepare_run(
         project=project,
         order=order,
         plan=plan,
-        plan_hash=plan_hash(plan, inputs=inputs, provider=description),
-        price_usd=_price(provider, plan, store),
+        plan_hash=plan_hash(plan, inputs=inputs, provider=description, tools=settled.chain.described()),
+        price_usd=_price(provider, plan, store, settled.chain),
         provider=description,
         configuration=configuration,
         inputs=inputs,
         images=images,
         warnings=tuple(warnings),
+        chain=settled.chain,
     )
 
 
-def check_order(order: RunOrder, *, configuration: Configuration) -> None:
-    """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`."""
-    _planned(order, configuration)
+def check_order(order: RunOrder, *, configuration: Configuration, project: Project | None = None) -> None:
+    """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`.
+
+    `project` is None as long as the universe has not been made.
+    """
+    _planned(order, configuration, project)
 
 
 def generate_request(job: PlannedJob, seed: int, store: AssetStore) -> GenerateRequest:
@@ -149,11 +156,14 @@ def display_name(store: AssetStore, name: str) -> str:
     return f"{display_path(store.root)}/{name}"
 
 
-def _planned(order: RunOrder, configuration: Configuration) -> tuple[ImageProvider, RunPlan]:
+def _planned(
+    order: RunOrder, configuration: Configuration, project: Project | None
+) -> tuple[ImageProvider, RunPlan, Settled]:
     _check_stage(order)
     configuration.refuse_errors()
+    settled = configuration.settled(project)
     if order.mode == "run":
-        configuration.refuse_steps()
+        settled.refuse_problems()
     request = RunRequest(
         mode=order.mode,
         scenes=tuple(image.path for image in order.scenes),
@@ -169,7 +179,7 @@ def _planned(order: RunOrder, configuration: Configuration) -> tuple[ImageProvid
     )
     try:
         provider = provider_for(order.provider_code or configuration.provider_code)
-        return provider, plan_run(request, configuration.manifest, configuration.plan)
+        return provider, plan_run(request, configuration.manifest, settled.plan), settled
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
 
@@ -200,9 +210,12 @@ def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[s
     return hashes, missing
 
 
-def _price(provider: ImageProvider, plan: RunPlan, store: AssetStore) -> Decimal | None:
-    """The sum of all calls in USD, None if one of them has no known price."""
-    total = Decimal(0)
+def _price(provider: ImageProvider, plan: RunPlan, store: AssetStore, chain: Toolchain) -> Decimal | None:
+    """The sum of all calls in USD, at most; None if one of them has no known price."""
+    steps = chain.price_usd()
+    if steps is None:
+        return None
+    total = steps * len(plan.jobs) * plan.n_candidates
     for job in plan.jobs:
         price = provider.estimate(generate_request(job, 0, store))
         if price is None:

@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from pipeline.models import Candidate, Review, RunJob
-from pipeline.services.runs import write_reasons
+from pipeline.services.runs import guard_of, write_reasons
 from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid
@@ -50,8 +50,7 @@ def pick(job: RunJob, candidate_index: int, *, by: Principal, note: str = "") ->
         raise Invalid(f"{job} is still being made")
     with transaction.atomic():
         RunJob.objects.filter(pk=job.pk).update(selected_candidate_index=candidate_index)
-        threshold = float(job.run.settings_snapshot["output_guard"]["max_chroma_delta"])
-        write_reasons(candidates, candidate_index, threshold=threshold)
+        write_reasons(candidates, candidate_index, guard=guard_of(job.run))
         Candidate.objects.filter(pk=chosen.pk).update(
             rank_reason=f"Picked by {by.name or 'a person'} over the automatic ranking."
         )

@@ -11,11 +11,13 @@ from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
 from pipeline.engine import names
+from pipeline.engine.manifest import GuardSettings
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
 from pipeline.enqueue import queue_is_empty, ring_candidates
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.services import runlogs
 from pipeline.services.planning import PreparedRun, prepare_run
+from pipeline.services.toolchain import snapshot_of
 from pipeline.store import store_for
 from projects import audit
 from projects.access import Principal
@@ -100,7 +102,7 @@ def close_job_if_finished(job: RunJob) -> None:
         )
         if not closed:
             return
-        write_reasons(candidates, outcome.selected_candidate, threshold=_threshold(job.run))
+        write_reasons(candidates, outcome.selected_candidate, guard=guard_of(job.run))
     close_run_if_finished(job.run)
 
 
@@ -189,7 +191,7 @@ def ring_again(now: datetime | None = None) -> int:
     return n_ended + len(stalled) + len(jobs) + len(runs) + len(owing)
 
 
-def write_reasons(candidates: list[Candidate], selected: int | None, *, threshold: float) -> None:
+def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: GuardSettings) -> None:
     """Write into each candidate of a job, in words, why it ranks where it ranks; mark the winner's file."""
     results = {candidate.candidate_index: _result(candidate) for candidate in candidates}
     winner = results.get(selected) if selected else None
@@ -198,14 +200,17 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, threshol
         candidate.rank_reason = explain(
             result,
             winner,
-            threshold=threshold,
+            threshold=guard.max_chroma_delta,
+            guarded=guard.enabled,
             rivals=results.values(),
             reasons=candidate.error.get("reasons", ()),
             error=candidate.error.get("message", ""),
         )[:500]
     Candidate.objects.bulk_update(candidates, ["rank_reason"])
     finals = [candidate.final_asset_id for candidate in candidates if candidate.final_asset_id]
-    Asset.objects.filter(pk__in=finals).update(kind="candidate_output")
+    generated = [candidate.output_asset_id for candidate in candidates if candidate.output_asset_id]
+    Asset.objects.filter(pk__in=finals, kind="job_final_output").update(kind="candidate_final_output")
+    Asset.objects.filter(pk__in=generated).update(kind="candidate_output")
     if winner:
         Asset.objects.filter(pk__in=finals, candidate__candidate_index=winner.index).update(
             kind="job_final_output"
@@ -241,6 +246,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
             "generation": {"candidates": plan.n_candidates, "max_candidates": plan.max_candidates},
             "postprocess": plan.postprocess.as_dict(),
             "postprocess_files": plan.postprocess.files_as_dict(),
+            **snapshot_of(prepared.chain),
             "settings": prepared.configuration.effective.as_dict(),
             "output_guard": plan.guard.as_dict(),
             "provider": dict(prepared.provider),
@@ -317,5 +323,6 @@ def _after_the_cancel(job: RunJob) -> datetime:
     return max(now, ended + timedelta(microseconds=1)) if ended else now
 
 
-def _threshold(run: Run) -> float:
-    return float(run.settings_snapshot["output_guard"]["max_chroma_delta"])
+def guard_of(run: Run) -> GuardSettings:
+    """What the guard of a run asks of a file."""
+    return GuardSettings(**run.settings_snapshot["output_guard"])

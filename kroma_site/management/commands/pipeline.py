@@ -45,7 +45,9 @@ class Command(RunCommand):
             postprocess_config=options["postprocess_config"],
             by_operator=True,
         )
-        report = validate(_places(project, project_root, app_root), named=named)
+        found = _project_named(project) if project else None
+        places = Places.of(found) if found else _places(project_root, app_root)
+        report = validate(places, named=named, project=found)
         if options["json"] or not report.errors:
             self.print_json(report.summary())
         report.refuse()
@@ -75,7 +77,7 @@ class Command(RunCommand):
             batch_limit=options["batch_limit"],
         )
         configuration = load(project or _project_to_be(options["project"]))
-        check_order(order, configuration=configuration)
+        check_order(order, configuration=configuration, project=project)
         project = project or self._new_project(options["project"])
         copy_found(project, found_scenes, place="scenes")
         copy_found(project, found_styles, place="styles")
@@ -148,16 +150,18 @@ def _add_validate_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the object also when something is wrong")
 
 
-def _places(project: str, project_root: str, app_root: str) -> Places:
-    if project:
-        found = _existing_project(project)
-        if found is None:
-            raise CommandError(f"There is no universe {project}")
-        return Places.of(found)
+def _places(project_root: str, app_root: str) -> Places:
     return Places.at(
         Path(app_root or settings.APP_ROOT).absolute(),
         Path(project_root).absolute() if project_root else None,
     )
+
+
+def _project_named(name: str) -> Project:
+    found = _existing_project(name)
+    if found is None:
+        raise CommandError(f"There is no universe {name}")
+    return found
 
 
 def _project_to_be(name: str) -> Project:
