@@ -7,6 +7,7 @@ from django.core.management import CommandError, CommandParser
 
 from kroma_site.headless import RunCommand, split_paths, summary, summary_fields
 from kroma_site.prepare import prepare, worker_count
+from kroma_site.universes import existing_project, project_named
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.services.configuration import Named, Places, load, validate
 from pipeline.services.planning import PreparedRun, RunOrder, check_order, prepare_run
@@ -45,7 +46,7 @@ class Command(RunCommand):
             postprocess_config=options["postprocess_config"],
             by_operator=True,
         )
-        found = _project_named(project) if project else None
+        found = project_named(project) if project else None
         places = Places.of(found) if found else _places(project_root, app_root)
         report = validate(places, named=named, project=found)
         if options["json"] or not report.errors:
@@ -63,7 +64,7 @@ class Command(RunCommand):
         # All is looked at before anything is changed.
         found_scenes, found_styles = find_inputs(scenes), find_inputs(styles)
         prepare()
-        project = _existing_project(options["project"])
+        project = existing_project(options["project"])
         order = RunOrder(
             mode=mode,
             scenes=tuple(as_inputs(found_scenes, place="scenes")),
@@ -157,13 +158,6 @@ def _places(project_root: str, app_root: str) -> Places:
     )
 
 
-def _project_named(name: str) -> Project:
-    found = _existing_project(name)
-    if found is None:
-        raise CommandError(f"There is no universe {name}")
-    return found
-
-
 def _project_to_be(name: str) -> Project:
     """What `_new_project()` will make, as far as its places go."""
     project = Project(slug=slugified(name))
@@ -197,16 +191,6 @@ def price(plan: PreparedRun) -> str:
     if plan.price_usd is None:
         return "price unknown"
     return f"{plan.price_usd} USD" if plan.price_usd else "free, runs here"
-
-
-def _existing_project(name: str) -> Project | None:
-    slug = slugified(name)
-    if not slug:
-        raise CommandError("--project needs a name with letters or digits in it")
-    project = Project.objects.filter(slug=slug).select_related("storage").first()
-    if project is not None and project.status != Project.Status.ACTIVE:
-        raise CommandError(f"The universe {project.slug} is archived: bring it back first")
-    return project
 
 
 def _style_guide(project: Project | None, name: str) -> StyleGuide | None:
