@@ -18,6 +18,7 @@ from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.configuration import Configuration, load
 from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.services.runs import record_dry_run, start_run
+from pipeline.views.steps import planned_steps
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError, PlanChanged
 from projects.models import Project, ReferenceItem, ReferenceSet
@@ -44,6 +45,11 @@ class PlanView:
     changed: bool = False
     scenes: tuple[ReferenceItem, ...] = ()
     styles: tuple[ReferenceItem, ...] = ()
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """What happens to each picture after it is generated."""
+        return planned_steps(self.prepared.plan.postprocess) if self.prepared else []
 
     @property
     def rows(self) -> list[tuple[Any, ReferenceItem]]:

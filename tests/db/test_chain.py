@@ -3,24 +3,32 @@
 import io
 import itertools
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from PIL import Image
+from pytest_django import DjangoAssertNumQueries
 
 from pipeline.engine.settings import SettingsLayer
 from pipeline.models import Asset, AssetLink, Attempt, QualityReport, Run
 from pipeline.services import chain, control, finishing, runs, toolchain
 from pipeline.services.chain import files_of
-from pipeline.services.configuration import load
+from pipeline.services.configuration import Places, load, validate
 from pipeline.services.planning import RunOrder, prepare_run
+from pipeline.services.references import add_images
+from pipeline.services.runlogs import render_run_log
 from pipeline.store import AssetStore, store_for
 from projects.access import OPERATOR
 from projects.errors import PlanRefused
 from projects.models import Project
-from tests.factories import configure, make_plan, make_run, png, put_scene
+from tests.factories import configure, make_plan, make_run, make_set, png, put_scene, upload
 from tests.fakes import FakePaidTool, FakeProvider, FakeTool, Use, UseTools, expire_leases, work_through
 
 pytestmark = pytest.mark.django_db
@@ -599,3 +607,151 @@ def test_runs_from_before_there_were_steps_go_on(project: Project, use: Use) -> 
     work_through(run)
     assert run.status == "ok"
     assert Attempt.objects.get().status == "stored"
+
+
+# --- The record ----------------------------------------------------------------------------------
+
+# Section 9.7 of the reference, by key.
+CONTRACT = {
+    "bg_remove": ["input", "output", "backend", "backends_tried", "refine_openai", "refine_error"],
+    "upscale": ["backend", "input", "output", "scale", "model"],
+    "color": ["input", "output", "profile", "settings"],
+    "output_guard": ["checked_input", "summary", "files", "bad_archive"],
+}
+
+
+@pytest.mark.acceptance("X-10", "X-11")
+def test_the_blocks_of_a_log_are_those_of_the_contract_and_more(
+    project: Project, use: Use, use_tools: UseTools
+) -> None:
+    use(FakeProvider())
+    use_tools(FakeTool("rembg"), FakePaidTool("photoroom"))
+    configure(project, steps={**ALL, "bg_remove_backends": ["rembg", "photoroom"]})
+    run = make_run(project, candidates=2)
+    work_through(run)
+    log = log_of(run)
+    root = log["storage"]["project_root"]
+    stem = "style_1_scene_0__c1"
+    chain_of_names = [
+        f"{root}/outputs/{stem}.png",
+        f"{root}/background_removed/{stem}_nobg.png",
+        f"{root}/upscaled/{stem}_nobg_x2.png",
+        f"{root}/color_corrected/{stem}_nobg_x2_cold_rain.png",
+    ]
+    job = log["jobs"][0]
+    entry = job["candidates"][0]
+    for name, keys in CONTRACT.items():
+        assert list(entry[name])[: len(keys)] == keys
+        assert job[name] == job["candidates"][job["selected_candidate"] - 1][name]
+    steps = ("bg_remove", "upscale", "color")
+    assert [(entry[step]["input"], entry[step]["output"]) for step in steps] == list(
+        itertools.pairwise(chain_of_names)
+    )
+    assert entry["output"] == chain_of_names[0]
+    assert entry["output_guard"]["checked_input"] == entry["final_output"] == chain_of_names[-1]
+    assert entry["bg_remove"]["backends_tried"] == ["rembg", "photoroom"]
+    assert (entry["upscale"]["backend"], entry["upscale"]["scale"], entry["upscale"]["model"]) == (
+        "pillow", 2, "lanczos"
+    )  # fmt: skip
+    assert (entry["color"]["profile"], entry["color"]["settings"]) == ("cold_rain", "builtin")
+    store = store_for(project)
+    for step, shown in zip(steps, chain_of_names[1:], strict=True):
+        assert entry[step]["sha256"] == store.sha256(shown.removeprefix(f"{root}/"))
+    assert job["planned_postprocess"] == log["postprocess"]
+    assert log["postprocess"]["pipeline_order"] == ["generate", *steps]
+
+
+def test_a_log_takes_the_same_queries_however_many_files_there_are(
+    project: Project, use: Use, use_tools: UseTools, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    use(FakeProvider())
+    use_tools(FakeTool("rembg"))
+    configure(project, steps=ALL)
+    few, many = make_run(project), make_run(project, n_scenes=3, candidates=2)
+    for run in (few, many):
+        work_through(run)
+    with CaptureQueriesContext(connection) as queries:
+        render_run_log(few, store_for(project))
+    with django_assert_num_queries(len(queries)):
+        render_run_log(many, store_for(project))
+
+
+# --- The pages -----------------------------------------------------------------------------------
+
+
+def test_the_pages_show_the_steps(
+    project: Project, use: Use, use_tools: UseTools, erin_client: Client
+) -> None:
+    use(FakeProvider())
+    use_tools(FakeTool("rembg", fault="no subject"), FakePaidTool("photoroom"))
+    configure(project, steps={**ALL, "bg_remove_backends": ["rembg", "photoroom"]})
+    dashboard = reverse("pipeline:dashboard", args=[project.slug])
+    steps = {step.title: step.done for step in erin_client.get(dashboard).context["steps"]}
+    assert not steps["Post-process"]
+    run = make_run(project)
+    work_through(run)
+    steps = {step.title: step.done for step in erin_client.get(dashboard).context["steps"]}
+    assert steps["Post-process"]
+    page = erin_client.get(run.get_absolute_url()).content.decode()
+    candidate = run.candidates.get()
+    for asset in candidate.assets.all():
+        assert reverse("pipeline:asset-file", args=[project.slug, asset.pk]) in page
+    assert "rembg did not: no subject" in page
+    assert "Cut-out (rembg, else photoroom) → Enlarged (2 times, pillow) → Colour (cold_rain)" in page
+    final = erin_client.get(reverse("pipeline:asset-file", args=[project.slug, candidate.final_asset.pk]))
+    assert b"".join(final.streaming_content) == store_for(project).read(candidate.final_asset.rel_path)
+    packed = erin_client.get(reverse("pipeline:run-winners", args=[project.slug, run.pk]))
+    with zipfile.ZipFile(io.BytesIO(b"".join(packed.streaming_content))) as package:
+        first = package.read(package.namelist()[0])
+    assert first == store_for(project).read(candidate.final_asset.rel_path)
+
+
+def test_the_run_page_takes_the_same_queries_however_many_files_there_are(
+    project: Project,
+    use: Use,
+    use_tools: UseTools,
+    erin_client: Client,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    use(FakeProvider())
+    use_tools(FakeTool("rembg"))
+    configure(project, steps=ALL)
+    few, many = make_run(project), make_run(project, n_scenes=3, candidates=2)
+    for run in (few, many):
+        work_through(run)
+    with CaptureQueriesContext(connection) as queries:
+        erin_client.get(few.get_absolute_url())
+    with django_assert_num_queries(len(queries)):
+        erin_client.get(many.get_absolute_url())
+
+
+def test_the_composer_shows_what_happens_to_each_picture(
+    project: Project, use_tools: UseTools, erin_client: Client
+) -> None:
+    use_tools(FakeTool("rembg"))
+    configure(project, steps=ALL)
+    scenes = make_set(project=project)
+    add_images(scenes, [upload()], by=OPERATOR)
+    page = erin_client.get(reverse("pipeline:run-new", args=[project.slug]), {"scenes": str(scenes.pk)})
+    text = page.content.decode()
+    assert page.context["plan"].steps == [
+        ("Cut-out", "rembg"), ("Enlarged", "2 times, pillow"), ("Colour", "cold_rain")
+    ]  # fmt: skip
+    assert 'id="plan-steps"' in text
+
+
+def test_validation_tells_what_the_planned_steps_lack(project: Project, use_tools: UseTools) -> None:
+    use_tools(
+        FakeTool("rembg"),
+        FakePaidTool("photoroom", lack="there is no key for photoroom."),
+        upscaler=FakeTool("ncnn", lack="tools/x is not there."),
+    )
+    steps = {**ALL, "upscale_backend": "ncnn", "bg_remove_backends": ["rembg", "photoroom"]}
+    configure(project, steps=steps)
+    for found in (project, None):
+        report = validate(Places.of(project), project=found)
+        assert [note.problem.message for note in report.errors] == [
+            "'postprocess.upscale' is switched on by the project settings, and it can't run here: "
+            "tools/x is not there"
+        ]
+        assert any("no key for photoroom" in str(note) for note in report.warnings)
