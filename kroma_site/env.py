@@ -20,16 +20,21 @@ def text(name: str, default: str | None = None) -> str | None:
     `<name>_FILE` may name a file that holds the value instead. Raises `ImproperlyConfigured` when that
     file can't be read.
     """
-    value = os.environ.get(name, "").strip()
+    value = variable(name)
     if value:
         return value
-    file = os.environ.get(f"{name}_FILE", "").strip()
+    file = variable(f"{name}_FILE")
     if not file:
         return default
     try:
         return Path(file).read_text(encoding="utf-8").strip() or default
     except OSError as error:
         raise ImproperlyConfigured(f"{name}_FILE: can't read {file}: {error.strerror}") from error
+
+
+def variable(name: str) -> str:
+    """The variable's trimmed value, or ""; no file is looked at."""
+    return os.environ.get(name, "").strip()
 
 
 def flag(name: str, default: bool) -> bool:

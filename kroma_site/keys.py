@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 
@@ -15,7 +16,7 @@ def read_or_create(path: Path) -> str:
     """
     try:
         if not path.exists():
-            _create(path)
+            _create(path, secrets.token_urlsafe(48))
         key = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not hold a key"
@@ -34,12 +35,30 @@ def make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _create(path: Path) -> None:
+def checked_master_key(key: str, variable: str) -> str:
+    """The key from this variable, or "" if there is none. Raises `ImproperlyConfigured`."""
+    if key:
+        try:
+            Fernet(key)
+        except ValueError:
+            # The message does not repeat the value: it may be a key with one letter missing.
+            raise ImproperlyConfigured(
+                f"{variable} must be 32 random bytes as URL-safe base64 (44 characters)"
+            ) from None
+    return key
+
+
+def create_master_key(path: Path) -> None:
+    """Make the file with the key that encrypts secrets, unless it is there. Raises `OSError`."""
+    _create(path, Fernet.generate_key().decode("ascii"))
+
+
+def _create(path: Path, key: str) -> None:
     make_private(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(48) + "\n")
+        file.write(key + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:
@@ -48,3 +67,8 @@ def _create(path: Path) -> None:
         pass
     finally:
         draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the name, too, must survive a power cut
+    finally:
+        os.close(folder)

@@ -23,9 +23,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from kroma_site.checks import exposure_faults, place_faults
-from kroma_site.keys import make_private
+from kroma_site.keys import create_master_key, make_private
 from pipeline.engine.names import stamp
 from projects.errors import KromaError
+from projects.models import Secret
 from projects.services.people import first_owner
 
 MOST_WORKERS = 64
@@ -106,6 +107,7 @@ def prepare(*, bind: str | None = None) -> None:
             _migrate()
         except DatabaseError as error:
             raise CommandError(database_fault(error)) from error
+        _have_master_key()
         first_owner()
     close_old_connections()
 
@@ -166,6 +168,26 @@ def _migrate() -> None:
     if loader.applied_migrations and not settings.DATABASE_URL:
         _back_up()
     call_command("migrate", verbosity=0, interactive=False)
+
+
+def _have_master_key() -> None:
+    """Make the key file on the first start. One that is gone is never replaced while values need it."""
+    file = settings.MASTER_KEY_FILE
+    if settings.MASTER_KEY or file.exists():
+        return
+    n_encrypted = Secret.objects.exclude(value_encrypted="").count()
+    if n_encrypted:
+        raise CommandError(
+            f"The master key {file} is missing, and {n_encrypted} stored secrets need it: restore it from a "
+            "backup or name it in IAT_MASTER_KEY_FILE. If it is lost for good, delete them first (`manage.py "
+            "secret list` and `secret delete` work without it)"
+        )
+    try:
+        create_master_key(file)
+    except OSError as error:
+        raise CommandError(
+            f"{file} can't be created ({error.strerror}): name another place in IAT_MASTER_KEY_FILE"
+        ) from error
 
 
 def _refuse_newer(loader: MigrationLoader) -> None:

@@ -31,6 +31,13 @@ else:
     SECRET_KEY = env.text("KROMA_SECRET_KEY") or keys.read_or_create(BACKEND_DIR / "signing.key")
     AUDIT_KEY = env.text("KROMA_AUDIT_KEY") or keys.read_or_create(BACKEND_DIR / "audit.key")
 OWN_SECRET_KEY = env.text("KROMA_SECRET_KEY") is not None
+# Encrypts the secrets of projects. Without a value here it lies in a file, which the first start makes.
+MASTER_KEY = keys.checked_master_key(env.variable("IAT_MASTER_KEY"), "IAT_MASTER_KEY")
+MASTER_KEY_FILE = env.folder("IAT_MASTER_KEY_FILE", BACKEND_DIR / "master.key")
+MASTER_KEY_REF = env.text("IAT_MASTER_KEY_REF", "local-master")
+MASTER_KEYS_PREVIOUS = [
+    keys.checked_master_key(key, "IAT_MASTER_KEY_PREVIOUS") for key in env.words("IAT_MASTER_KEY_PREVIOUS")
+]
 
 # --- Web --------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]

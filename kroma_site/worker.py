@@ -9,10 +9,11 @@ from types import FrameType
 
 from django.conf import settings
 from django.db import DatabaseError, connections
+from django.utils import timezone
 from django_q.cluster import Cluster
 
 from kroma_site.processes import children_of, forks_die_with_us, worker_environ
-from pipeline.services import ending, runs
+from pipeline.services import ending, limits, runs
 
 BELL = 10  # seconds
 LOOK = 0.2  # seconds between two looks at signals and processes
@@ -63,7 +64,7 @@ def _watch(cluster: Cluster, asked: _Signals) -> int:
         now = time.monotonic()
         if now >= next_bell:
             _ring()
-            next_bell = time.monotonic() + pause
+            next_bell = time.monotonic() + min(pause, _until_next())
         if now >= next_look:
             found = children_of(sentinel)
             # A process that was killed may have died with a lock of the common queue in its hands, and the
@@ -84,6 +85,17 @@ def _ring() -> None:
         logger.exception("The bell could not ring")
     finally:
         connections.close_all()
+
+
+def _until_next() -> float:
+    """Seconds until the first call is due that is to be tried again."""
+    try:
+        wait = limits.next_moment(timezone.now())
+    except DatabaseError:
+        return BELL
+    finally:
+        connections.close_all()
+    return BELL if wait is None else max(wait, LOOK)
 
 
 def _end(cluster: Cluster, asked: _Signals) -> None:

@@ -30,6 +30,8 @@ def ring_candidates(pks: Iterable[UUID]) -> None:
     Loses nothing if the broker is down: `ring_again()` finds them.
     """
     ringing = list(pks)
+    if not ringing:
+        return
     Candidate.objects.filter(pk__in=ringing).update(rung_at=timezone.now())
 
     def send() -> None:

@@ -64,6 +64,13 @@ class ProviderUnusable(KromaError):
     code = "pipeline_command_failed"
 
 
+class CallFailed(KromaError):
+    """One call of a provider or a paid tool, outside a run, brought nothing."""
+
+    kind = "provider"
+    code = "pipeline_command_failed"
+
+
 class PlanRefused(KromaError):
     """A run can't be planned: settings, manifest, inputs or limits."""
 

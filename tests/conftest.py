@@ -1,6 +1,7 @@
 """What all tests share: a data folder of their own, and the personas."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
 from tests.fakes import FakePaidTool, FakeProvider, FakeTool, Tool, Use, UseTools
+from tests.standin import StandIn, standing_in
 
 # Races between connections: SQLite lets one writer in at a time, so they say something on PostgreSQL only.
 collect_ignore = [] if os.environ.get("KROMA_DATABASE_URL") else ["db/test_races.py"]
@@ -31,6 +33,8 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     """Nothing that a test writes lands outside its own folder."""
     settings.DATA_DIR = settings.APP_ROOT = tmp_path / "data"
     settings.BACKEND_DIR = settings.DATA_DIR / "backend"
+    settings.MASTER_KEY = "dGVzdGluZy10ZXN0aW5nLXRlc3RpbmctdGVzdGluZy0="
+    settings.MASTER_KEY_FILE = settings.BACKEND_DIR / "master.key"
     settings.INPUT_ROOTS = []
     return Path(settings.DATA_DIR)
 
@@ -81,6 +85,13 @@ def use_tools(monkeypatch: pytest.MonkeyPatch) -> UseTools:
             monkeypatch.setattr(registry, "upscaler", lambda code, config: upscaler)
 
     return install
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    """A server on loopback that answers as the test scripts it."""
+    with standing_in() as service:
+        yield service
 
 
 @pytest.fixture

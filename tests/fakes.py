@@ -30,6 +30,9 @@ class FakeProvider:
         self.answer = answer or (lambda request: png(number=request.seed % 1000))
         self.requests: list[GenerateRequest] = []
 
+    def missing(self) -> str:
+        return ""
+
     def health(self) -> Health:
         return Health(ok=True, message="")
 

@@ -135,6 +135,10 @@ class CostEvent(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes = [
+            # what a project has spent today and this month
+            models.Index(fields=["project", "created_at"], name="cost_of_project"),
+        ]
         constraints = [
             models.CheckConstraint(name="cost_event_not_negative", condition=Q(total_cost_usd__gte=0))
         ]

@@ -274,12 +274,16 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         One conditional UPDATE without a join: PostgreSQL judges the row again after it waited for another
         worker only by the row's own columns. Takes what is planned, and what a dead worker left (its lease
         has expired).
-        A candidate of a run that is paused or canceled stays where it is.
+        A candidate of a run that is paused or canceled stays where it is, and so does one that is to be tried
+        again later.
         """
         token = token or uuid.uuid4()
-        free = Q(status="planned") | Q(status__in=["running", "generated"], lease_until__lt=now)
+        due = Q(not_before__isnull=True) | Q(not_before__lte=now)
+        free = Q(status="planned") & due | Q(status__in=["running", "generated"], lease_until__lt=now)
         taken = self.filter(free, pk=pk, run__in=Run.objects.going()).update(
             status=Candidate.Status.RUNNING,
+            not_before=None,
+            waits_for="",
             lease_token=token,
             lease_until=now + timedelta(seconds=settings.LEASE_SECONDS),
             started_at=Coalesce(F("started_at"), now),
@@ -298,8 +302,19 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         return self.filter(idle, run__in=Run.objects.filter(status=Run.Status.CANCELED))
 
     def unrung(self, now: datetime) -> Self:
-        """Planned candidates whose last ring is long enough ago to think that it was lost."""
-        return self.filter(status="planned", run__in=Run.objects.going())._not_rung_since(now)
+        """Planned candidates whose last ring is long enough ago to think that it was lost.
+
+        Those that wait for a busy account are rung when it has a free place: `waiting()`.
+        """
+        return self.filter(status="planned", waits_for="", run__in=Run.objects.going())._not_rung_since(now)
+
+    def waiting(self) -> Self:
+        """Planned candidates that wait for an account, until a moment or until it has a free place."""
+        return self.filter(status="planned", run__in=Run.objects.going()).exclude(waits_for="")
+
+    def due(self, now: datetime) -> Self:
+        """Those whose moment has come, or that wait for none."""
+        return self.filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
 
     def _not_rung_since(self, now: datetime) -> Self:
         before = now - timedelta(seconds=settings.LEASE_SECONDS)
@@ -340,8 +355,8 @@ class Candidate(models.Model):
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     n_claims = models.PositiveIntegerField(default=0, help_text="how often a worker has taken it")
-    n_tries = models.PositiveIntegerField(default=0, help_text="calls of its present step that failed")
     not_before = models.DateTimeField(null=True, blank=True, help_text="when the next call may be tried")
+    waits_for = models.CharField(max_length=100, blank=True, help_text="provider whose account is busy")
     # Held back of the budget for calls that are still to be made; an attempt takes its part over.
     reserved_usd = models.DecimalField(max_digits=18, decimal_places=6, default=0)
     is_imported = models.BooleanField(default=False)
@@ -357,6 +372,12 @@ class Candidate(models.Model):
         indexes = [
             # what the bell looks for: leases that ran out, planned ones nobody took
             models.Index(fields=["status", "lease_until"], name="candidate_by_lease"),
+            # what a budget has to hold back for calls that are still to be made
+            models.Index(fields=["run"], condition=Q(reserved_usd__gt=0), name="candidate_reserving"),
+            # who is rung when an account has a free place again
+            models.Index(
+                fields=["waits_for", "created_at"], condition=~Q(waits_for=""), name="candidate_waiting"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -437,6 +458,9 @@ class Attempt(models.Model):
     error_code = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
     http_status = models.PositiveIntegerField(null=True, blank=True)
+    retryable = models.BooleanField(default=False, help_text="the same call may work later")
+    # The provider asked all of its account's callers to wait until then.
+    retry_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
     started_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -447,6 +471,10 @@ class Attempt(models.Model):
         indexes = [
             # calls at once, and calls of the last minute, of one account
             models.Index(fields=["project", "provider_code", "started_at"], name="attempt_of_account"),
+            # calls whose sum is held back, calls that a person must decide about
+            models.Index(
+                fields=["project"], condition=Q(status__in=["open", "in_doubt"]), name="attempt_reserving"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -85,6 +85,9 @@ class ImageProvider(Protocol):
     def billed(self) -> bool:
         """A call may cost money, so it needs a reservation and an attempt that is settled."""
 
+    def missing(self) -> str:
+        """What stands against calling it, such as no key, one sentence; empty when it can be called."""
+
     def health(self) -> Health:
         """Say whether a call would work now, without spending anything."""
 
@@ -92,7 +95,7 @@ class ImageProvider(Protocol):
         """Version and capabilities, as plain JSON values: recorded in the plan and hashed."""
 
     def estimate(self, request: GenerateRequest) -> Decimal | None:
-        """The price of one call in USD; None when it is not known."""
+        """The price of one call in USD, at most; None when it is not known."""
 
     def generate(self, request: GenerateRequest) -> ProviderResult:
         """Make one image. Raises `ProviderError`."""

@@ -5,9 +5,10 @@ from types import MappingProxyType
 
 from pipeline.providers.base import NO_ACCESS, Access, ImageProvider
 from pipeline.providers.local.provider import LocalProvider
+from pipeline.providers.openai_images import OpenAIProvider
 
 _FACTORIES: Mapping[str, Callable[[Access], ImageProvider]] = MappingProxyType(
-    {"local": lambda access: LocalProvider()}
+    {"local": lambda access: LocalProvider(), "openai": OpenAIProvider}
 )
 
 

@@ -1,5 +1,6 @@
 """What people do to a run that exists: cancel, pause, resume, retry; and decide about calls in doubt."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -13,14 +14,14 @@ from django.utils import timezone
 from pipeline.enqueue import ring_candidates
 from pipeline.models import Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, RunJobQuerySet
-from pipeline.providers.base import GenerateRequest
 from pipeline.providers.registry import UnknownProvider, provider_for
-from pipeline.services import attempts, runs
-from pipeline.services.inputs import checked_input
+from pipeline.services import attempts, budgets, runs
+from pipeline.services.accounts import access_to
+from pipeline.services.inputs import checked_input, planned_request
 from pipeline.store import AssetStore, store_for
 from projects import audit
 from projects.access import Principal
-from projects.errors import Invalid, PlanChanged, PriceUnknown, SpendNotConfirmed
+from projects.errors import Invalid, PlanChanged, PriceUnknown, ProviderUnusable, SpendNotConfirmed
 
 ENDED = (Run.Status.PARTIAL, Run.Status.FAILED, Run.Status.CANCELED)
 
@@ -32,6 +33,7 @@ class Retry:
     jobs: tuple[UUID, ...]
     n_images: int
     price_usd: Decimal | None
+    call_prices_usd: Mapping[UUID, Decimal]  # of one call of each job
 
 
 def cancel_run(run: Run, *, by: Principal) -> None:
@@ -47,7 +49,12 @@ def cancel_run(run: Run, *, by: Principal) -> None:
         if not open_run.update(status=Run.Status.CANCELED, finished_at=now):
             raise Invalid("This run is finished already: there is nothing to cancel")
         n_dropped = Candidate.objects.filter(run=run, status=Candidate.Status.PLANNED).update(
-            status=Candidate.Status.CANCELED, finished_at=now, rank_reason="Canceled before it was finished."
+            status=Candidate.Status.CANCELED,
+            finished_at=now,
+            rank_reason="Canceled before it was finished.",
+            reserved_usd=0,
+            waits_for="",
+            not_before=None,
         )
         others = Candidate.objects.filter(job=OuterRef("pk")).exclude(status=Candidate.Status.CANCELED)
         RunJob.objects.filter(~Exists(others), run=run, finished_at__isnull=True).update(
@@ -87,10 +94,14 @@ def resume_run(run: Run, *, by: Principal) -> None:
 def plan_retry(run: Run) -> Retry:
     """What `retry_failed` would make again, and for how much. Two queries, whatever it holds."""
     jobs = list(_without_winner(run).with_redone())
+    prices = _call_prices(run, jobs, store_for(run.project))
     return Retry(
         jobs=tuple(job.pk for job in jobs),
         n_images=sum(job.n_redone for job in jobs),
-        price_usd=_price(run, [(job, job.n_called) for job in jobs], store_for(run.project)),
+        price_usd=None
+        if prices is None
+        else sum((prices[job.pk] * job.n_called for job in jobs), Decimal(0)),
+        call_prices_usd=prices or {},
     )
 
 
@@ -116,6 +127,7 @@ def retry_failed(
             f"Making them again would cost {retry.price_usd} USD, more than the {max_cost_usd} confirmed"
         )
     with transaction.atomic():
+        budgets.reserve(run.project, retry.price_usd, run=run)
         ended = Run.objects.filter(pk=run.pk, status__in=ENDED)
         if not ended.update(status=Run.Status.QUEUED, finished_at=None):
             raise Invalid("This run is going on already")
@@ -135,8 +147,9 @@ def decide_lost(attempt: Attempt, *, by: Principal) -> None:
     with transaction.atomic():
         _decide(attempt, Attempt.Status.LOST)
         waiting = Candidate.objects.filter(attempts=attempt, status=Candidate.Status.IN_DOUBT)
+        attempts.give_back(attempt)
         waiting.filter(run__status=Run.Status.CANCELED).update(
-            status=Candidate.Status.CANCELED, finished_at=timezone.now()
+            status=Candidate.Status.CANCELED, finished_at=timezone.now(), reserved_usd=0
         )
         waiting.update(status=Candidate.Status.PLANNED, n_claims=0, started_at=None)
         audit.record(attempt.project, "attempt.lost", attempt, by=by, reserved_usd=str(attempt.reserved_usd))
@@ -156,6 +169,7 @@ def decide_arrived(attempt: Attempt, *, by: Principal) -> None:
         Candidate.objects.filter(attempts=attempt, status=Candidate.Status.IN_DOUBT).update(
             status=Candidate.Status.FAILED,
             finished_at=timezone.now(),
+            reserved_usd=0,
             error={
                 "step": attempt.step,
                 "kind": "provider",
@@ -234,28 +248,26 @@ def _plan_anew(run: Run, retry: Retry) -> None:
     )
     if (n_jobs, n_images) != (len(retry.jobs), retry.n_images):
         raise Invalid("This run has changed in the meantime: look at it again")
+    called = Candidate.objects.filter(status=Candidate.Status.PLANNED, original_sha256="")
+    for job_pk, price in retry.call_prices_usd.items():
+        called.filter(job=job_pk).update(reserved_usd=price)
 
 
-def _price(run: Run, calls: list[tuple[RunJob, int]], store: AssetStore) -> Decimal | None:
+def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, Decimal] | None:
+    """What one call of each job costs at most; None if one of them has no known price."""
     try:
-        provider = provider_for(run.provider_code)
-    except UnknownProvider:
+        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
+    except (UnknownProvider, ProviderUnusable):
         return None
-    total = Decimal(0)
-    for job, n_calls in calls:
-        request = GenerateRequest(
-            prompt=job.prompt_text,
-            images=tuple(store.path(image["path"]) for image in job.inputs),
-            seed=0,
-            stage=run.stage,
-            time=run.time_of_day,
-            weather=run.weather,
-        )
-        price = provider.estimate(request) if n_calls else Decimal(0)
+    prices: dict[UUID, Decimal] = {}
+    for job in jobs:
+        paths = [store.path(image["path"]) for image in job.inputs]
+        request = planned_request(run, job, paths, seed=0)
+        price = provider.estimate(request) if job.n_called else Decimal(0)
         if price is None:
             return None
-        total += price * n_calls
-    return total
+        prices[job.pk] = price
+    return prices
 
 
 def _ring_planned(candidates: CandidateQuerySet) -> None:

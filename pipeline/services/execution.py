@@ -1,24 +1,20 @@
 """Making one image: claim, call, keep, judge. May run twice, may be cut short at any point."""
 
 import logging
-from decimal import Decimal
 from uuid import UUID
 
 from django.utils import timezone
 
-from pipeline.models import Attempt, Candidate, Run, RunJob
-from pipeline.providers.base import (
-    GenerateRequest,
-    ImageProvider,
-    OutcomeUnknown,
-    ProviderError,
-    ProviderRefused,
-)
-from pipeline.providers.registry import provider_for
-from pipeline.services import attempts, ending, finishing, leases, outcomes, runs
-from pipeline.services.inputs import InputFault, checked_input
-from pipeline.services.outcomes import CandidateFailed
-from pipeline.store import ORIGINALS, AssetStore, StorageFailed, store_for
+from pipeline.models import Candidate, Run, RunJob
+from pipeline.providers.base import AccountRefused, GenerateRequest, ImageProvider, ProviderError
+from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services import attempts, calls, ending, finishing, leases, outcomes, runs
+from pipeline.services.accounts import access_to
+from pipeline.services.attempts import GENERATE, Call
+from pipeline.services.inputs import InputFault, checked_input, planned_request
+from pipeline.services.outcomes import CandidateFailed, Deferred
+from pipeline.store import AssetStore, store_for
+from projects.errors import ProviderUnusable
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +34,7 @@ def execute_candidate(pk: UUID | str) -> None:
     store = store_for(candidate.run.project)
     try:
         _work(candidate, store, token)
-    except leases.LeaseLost:
+    except (leases.LeaseLost, Deferred):
         return
     except CandidateFailed as error:
         logger.warning("Candidate %s of %s: %s", candidate.candidate_index, candidate.job.job_key, error)
@@ -48,67 +44,57 @@ def execute_candidate(pk: UUID | str) -> None:
 
 
 def _work(candidate: Candidate, store: AssetStore, token: UUID) -> None:
-    """From the lease to the end of the candidate, or to where it waits for somebody else."""
-    try:
-        attempts.close_left_open(candidate, token=token)
-    except attempts.WaitsForPerson:
-        return
+    """From the lease to the end of the candidate. Raises `CandidateFailed`, `Deferred`, `LeaseLost`."""
+    attempts.close_left_open(candidate, token=token)
     if candidate.n_claims > MAX_CLAIMS:
         raise CandidateFailed(
-            "generate",
+            GENERATE,
             "infra",
             "worker_lost",
             f"{MAX_CLAIMS} workers ended while they made this image: look into the worker's log",
         )
     with leases.renewed(candidate.pk, token):
-        if candidate.original_sha256 or obtain_original(candidate, store, token):
-            finishing.finish(candidate, store, token)
+        if not candidate.original_sha256:
+            obtain_original(candidate, store, token)
+        finishing.finish(candidate, store, token)
 
 
-def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> bool:
-    """Call the provider and keep its bytes; False if the candidate is no longer ours to finish.
-
-    Raises `CandidateFailed`.
-    """
-    provider = provider_for(candidate.run.provider_code)
+def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> None:
+    """Call the provider and keep its bytes. Raises `CandidateFailed`, `Deferred`."""
+    run = candidate.run
+    provider = _provider(candidate)
+    calls.wait_for_place(candidate, provider.code, token)
     request = _request(candidate, store)
     price = provider.estimate(request)
     if price is None:
-        raise CandidateFailed("generate", "policy", "price_unknown", "No price is known for this call")
-    with ending.billed_call(provider.billed):
-        return _call(candidate, store, token, provider, request=request, price=price)
-
-
-def _call(
-    candidate: Candidate,
-    store: AssetStore,
-    token: UUID,
-    provider: ImageProvider,
-    *,
-    request: GenerateRequest,
-    price: Decimal,
-) -> bool:
-    """One attempt, from its row to the stored bytes."""
-    attempt = attempts.begin(candidate, provider, token=token, price=price)
+        raise CandidateFailed(GENERATE, "policy", "price_unknown", "No price is known for this call")
+    call = Call(GENERATE, provider.code, billed=provider.billed, price=price)
     try:
-        result = provider.generate(request)
-    except OutcomeUnknown as error:
-        attempts.doubt(attempt, error, token=token)
-        return False
+        result, kept = calls.make_call(
+            candidate, call, lambda: provider.generate(request), store=store, token=token
+        )
+    except AccountRefused as error:
+        runs.abort_remaining(run, because=error.message)
+        raise _failure(error) from error
     except ProviderError as error:
-        attempts.fail(attempt, error)
-        raise CandidateFailed("generate", error.kind, error.code, error.message, error.http_status) from error
-    try:
-        sha256, path = store.keep(ORIGINALS, result.data, result.extension)
-    except StorageFailed as error:
-        _could_not_keep(attempt, error, token)
-        raise CandidateFailed("generate", error.kind, error.code, str(error)) from error
-    ours = attempts.settle(attempt, result, sha256=sha256, path=path, token=token)
-    Run.objects.filter(pk=candidate.run_id, model_name="").update(
+        raise _failure(error) from error
+    Run.objects.filter(pk=run.pk, model_name="").update(
         model_name=result.model, image_size=result.size, image_quality=result.quality
     )
-    candidate.original_sha256, candidate.original_path = sha256, path
-    return ours
+    candidate.original_sha256, candidate.original_path = kept.sha256, kept.path
+
+
+def _provider(candidate: Candidate) -> ImageProvider:
+    run = candidate.run
+    try:
+        return provider_for(run.provider_code, access_to(run.project, run.provider_code))
+    except (UnknownProvider, ProviderUnusable) as error:
+        runs.abort_remaining(run, because=str(error))
+        raise CandidateFailed(GENERATE, "provider", "provider_unusable", str(error)) from error
+
+
+def _failure(error: ProviderError) -> CandidateFailed:
+    return CandidateFailed(GENERATE, error.kind, error.code, error.message, error.http_status)
 
 
 def _mark_started(candidate: Candidate) -> None:
@@ -123,24 +109,8 @@ def _mark_started(candidate: Candidate) -> None:
 
 def _request(candidate: Candidate, store: AssetStore) -> GenerateRequest:
     """The call as planned. Raises `CandidateFailed` for an input that is not what was planned."""
-    run, job = candidate.run, candidate.job
     try:
-        paths = [checked_input(image, store) for image in job.inputs]
+        paths = [checked_input(image, store) for image in candidate.job.inputs]
     except InputFault as error:
-        raise CandidateFailed("generate", "infra", error.fault, str(error)) from error
-    return GenerateRequest(
-        prompt=job.prompt_text,
-        images=tuple(paths),
-        seed=int(candidate.seed),
-        stage=run.stage,
-        time=run.time_of_day,
-        weather=run.weather,
-    )
-
-
-def _could_not_keep(attempt: Attempt, error: StorageFailed, token: UUID) -> None:
-    """Bytes that came but found no room: gone for a free provider, a person's matter for a billed one."""
-    if attempt.billed:
-        attempts.doubt(attempt, OutcomeUnknown(str(error), code=error.code), token=token)
-    else:
-        attempts.fail(attempt, ProviderRefused(str(error), code=error.code))
+        raise CandidateFailed(GENERATE, "infra", error.fault, str(error)) from error
+    return planned_request(candidate.run, candidate.job, paths, seed=int(candidate.seed))

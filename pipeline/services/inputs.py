@@ -1,8 +1,10 @@
-"""Whether the images that a plan names are still what they were when it was made."""
+"""What a planned job asks of its provider, and whether its images are still what they were."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pipeline.models import Run, RunJob
+from pipeline.providers.base import GenerateRequest
 from pipeline.store import AssetStore, sha256_of
 from projects.errors import Invalid, PlanRefused
 
@@ -32,3 +34,19 @@ def checked_input(image: Mapping[str, str], store: AssetStore) -> Path:
             "input_changed", f"{label} is not the image that was planned ({name}): plan the run anew"
         )
     return path
+
+
+def planned_request(run: Run, job: RunJob, paths: Iterable[Path], *, seed: int) -> GenerateRequest:
+    """The call of one candidate of a job, as it was planned; `paths` are its images, the scene first."""
+    planned = run.settings_snapshot.get("provider", {})
+    return GenerateRequest(
+        prompt=job.prompt_text,
+        images=tuple(paths),
+        seed=seed,
+        stage=run.stage,
+        time=run.time_of_day,
+        weather=run.weather,
+        model=planned.get("model", ""),
+        size=planned.get("size", ""),
+        quality=planned.get("quality", ""),
+    )

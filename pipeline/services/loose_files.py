@@ -23,6 +23,7 @@ from pipeline.engine.names import (
 )
 from pipeline.engine.settings import SettingsLayer
 from pipeline.models import Asset
+from pipeline.providers.base import ProviderRefused
 from pipeline.providers.images import ImageUnreadable
 from pipeline.services import assets, calls, steps
 from pipeline.services.chain import KINDS
@@ -35,7 +36,7 @@ from pipeline.tools.base import LocalTool, PaidTool
 from pipeline.tools.pixels import MIME_TYPES
 from projects import audit
 from projects.access import Principal
-from projects.errors import Invalid, SpendNotConfirmed
+from projects.errors import CallFailed, Invalid, PriceUnknown, ProviderUnusable, SpendNotConfirmed
 from projects.models import Project
 
 # Hands out images one by one, so that it sees how far the work is.
@@ -202,7 +203,10 @@ def cut_out_files(
         )
 
     def call(tool: PaidTool, step: str, png: bytes) -> calls.KeptAnswer:
-        return calls.paid_call(project, tool, step=step, png=png, store=store, by=by)
+        try:
+            return calls.paid_call(project, tool, step=step, png=png, name=step, store=store, by=by)
+        except (CallFailed, ProviderUnusable, PriceUnknown) as error:
+            raise ProviderRefused(str(error), code=error.code) from error
 
     def make(picture: Picture, extension: str) -> Iterable[tuple[str, Made]]:
         cut = steps.cut_out(chain.cutters, picture, extension=extension, call=call)

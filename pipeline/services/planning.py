@@ -12,10 +12,11 @@ from pipeline.engine.errors import PlanningError
 from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash, plan_run
 from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services.accounts import access_to
 from pipeline.services.configuration import Configuration, load
 from pipeline.services.toolchain import Settled, Toolchain
 from pipeline.store import AssetStore, store_for
-from projects.errors import Invalid, PlanRefused
+from projects.errors import Invalid, PlanRefused, ProviderUnusable
 from projects.models import Project, ReferenceItem, StyleGuide
 
 
@@ -65,13 +66,20 @@ class PreparedRun:
     order: RunOrder
     plan: RunPlan
     plan_hash: str
-    price_usd: Decimal | None
+    image_prices_usd: tuple[Decimal | None, ...]  # of one candidate of each job
     provider: Mapping[str, object]
+    provider_lack: str  # what stands against calling it, '' for nothing
     configuration: Configuration
     inputs: Mapping[str, str]  # path -> sha256
     images: Mapping[str, InputImage]  # path -> image
     warnings: tuple[str, ...]
     chain: Toolchain  # the tools of the steps after generation
+
+    @property
+    def price_usd(self) -> Decimal | None:
+        """The price of all calls together, at most."""
+        known = [price for price in self.image_prices_usd if price is not None]
+        return sum(known, Decimal(0)) * self.plan.n_candidates if len(known) == len(self.plan.jobs) else None
 
     @property
     def provider_code(self) -> str:
@@ -94,15 +102,19 @@ def prepare_run(
     the plan. A missing file stops a paid run; a dry run names it among the warnings.
     """
     configuration = configuration or load(project)
-    provider, plan, settled = _planned(order, configuration, project)
+    provider, plan, settled = _planned(project, order, configuration)
     store = store_for(project)
     images = {image.path: image for image in (*order.scenes, *order.style_refs)}
     inputs, missing = _hashes(store, images)
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
+    lack = provider.missing()
+    if lack and order.mode == "run":
+        raise ProviderUnusable(lack)
     # A dry run is told what a paid one would be refused for.
-    warnings = [*map(str, configuration.warnings), *settled.warnings, *settled.problems, *missing]
+    stands_against = (*settled.problems, *missing, *filter(None, [lack]))
+    warnings = [*map(str, configuration.warnings), *settled.warnings, *stands_against]
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"
@@ -112,8 +124,9 @@ def prepare_run(
         order=order,
         plan=plan,
         plan_hash=plan_hash(plan, inputs=inputs, provider=description, tools=settled.chain.described()),
-        price_usd=_price(provider, plan, store, settled.chain),
+        image_prices_usd=_prices(provider, plan, store, settled.chain),
         provider=description,
+        provider_lack=lack,
         configuration=configuration,
         inputs=inputs,
         images=images,
@@ -122,12 +135,9 @@ def prepare_run(
     )
 
 
-def check_order(order: RunOrder, *, configuration: Configuration, project: Project | None = None) -> None:
-    """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`.
-
-    `project` is None as long as the universe has not been made.
-    """
-    _planned(order, configuration, project)
+def check_order(project: Project, order: RunOrder, *, configuration: Configuration) -> None:
+    """Refuse what no plan can be made of, before any file is touched. Raises as `prepare_run`."""
+    _planned(project, order, configuration)
 
 
 def generate_request(job: PlannedJob, seed: int, store: AssetStore) -> GenerateRequest:
@@ -157,7 +167,7 @@ def display_name(store: AssetStore, name: str) -> str:
 
 
 def _planned(
-    order: RunOrder, configuration: Configuration, project: Project | None
+    project: Project, order: RunOrder, configuration: Configuration
 ) -> tuple[ImageProvider, RunPlan, Settled]:
     _check_stage(order)
     configuration.refuse_errors()
@@ -178,7 +188,8 @@ def _planned(
         batch_limit=order.batch_limit,
     )
     try:
-        provider = provider_for(order.provider_code or configuration.provider_code)
+        code = order.provider_code or configuration.provider_code
+        provider = provider_for(code, access_to(project, code))
         return provider, plan_run(request, configuration.manifest, settled.plan), settled
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
@@ -210,15 +221,10 @@ def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[s
     return hashes, missing
 
 
-def _price(provider: ImageProvider, plan: RunPlan, store: AssetStore, chain: Toolchain) -> Decimal | None:
-    """The sum of all calls in USD, at most; None if one of them has no known price."""
+def _prices(
+    provider: ImageProvider, plan: RunPlan, store: AssetStore, chain: Toolchain
+) -> tuple[Decimal | None, ...]:
+    """What one candidate of each job costs at most, with its steps; None where a price is not known."""
     steps = chain.price_usd()
-    if steps is None:
-        return None
-    total = steps * len(plan.jobs) * plan.n_candidates
-    for job in plan.jobs:
-        price = provider.estimate(generate_request(job, 0, store))
-        if price is None:
-            return None
-        total += price * plan.n_candidates
-    return total
+    images = [provider.estimate(generate_request(job, 0, store)) for job in plan.jobs]
+    return tuple(None if price is None or steps is None else price + steps for price in images)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import repeat
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Max, OuterRef
@@ -15,13 +16,20 @@ from pipeline.engine.manifest import GuardSettings
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
 from pipeline.enqueue import queue_is_empty, ring_candidates
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
-from pipeline.services import runlogs
+from pipeline.services import budgets, limits, runlogs
 from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.services.toolchain import snapshot_of
 from pipeline.store import store_for
 from projects import audit
 from projects.access import Principal
-from projects.errors import Invalid, KromaError, PlanChanged, PriceUnknown, SpendNotConfirmed
+from projects.errors import (
+    Invalid,
+    KromaError,
+    PlanChanged,
+    PriceUnknown,
+    ProviderUnusable,
+    SpendNotConfirmed,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +49,8 @@ def start_run(
 
     The plan is made anew from the files and the settings that were read for it, so that what runs is what was
     confirmed. Raises `SpendNotConfirmed`, `PlanRefused`
-    (a scene that vanished), `PlanChanged` (another hash or a higher price than expected), `PriceUnknown`.
+    (a scene that vanished), `PlanChanged` (another hash or a higher price than expected), `PriceUnknown`,
+    `ProviderUnusable`, `BudgetExceeded`: then nothing was written.
     """
     if not confirm_spend:
         raise SpendNotConfirmed("A run that makes images needs the confirmation that it may spend")
@@ -54,8 +63,11 @@ def start_run(
         raise PlanChanged(
             f"The run would cost {current.price_usd} USD, more than the {max_cost_usd} confirmed"
         )
+    if current.provider_lack:
+        raise ProviderUnusable(current.provider_lack)
     store_for(current.project).make_layout()
     with transaction.atomic():
+        budgets.reserve(current.project, current.price_usd)
         run = _write_rows(current, by=by, status=Run.Status.QUEUED)
         audit.record(
             current.project,
@@ -131,6 +143,31 @@ def close_canceled_run(run: Run) -> None:
     Run.objects.filter(pk=run.pk, status=Run.Status.CANCELED).update(finished_at=max(now, last or now))
 
 
+def abort_remaining(run: Run, *, because: str) -> None:
+    """Fail what a run has not called yet: its provider's account is of no use, so no other call would be.
+
+    A retry makes them again once the account is mended.
+    """
+    error = {
+        "step": "generate",
+        "kind": "provider",
+        "code": "aborted_provider_unavailable",
+        "message": f"Not called any more, as the account was refused: {because}",
+        "http_status": None,
+    }
+    uncalled = Candidate.objects.filter(run=run, status=Candidate.Status.PLANNED, original_sha256="")
+    uncalled.update(
+        status=Candidate.Status.FAILED,
+        finished_at=timezone.now(),
+        error=error,
+        reserved_usd=0,
+        waits_for="",
+        not_before=None,
+    )
+    for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
+        close_job_if_finished(job)
+
+
 def cancel_left_behind(now: datetime) -> int:
     """End what a dead worker, or a result that came late, left in canceled runs; how many candidates.
 
@@ -149,7 +186,7 @@ def cancel_left_behind(now: datetime) -> int:
         n_canceled = (
             idle.filter(pk__in=pks)
             .exclude(pk__in=billed)
-            .update(status=Candidate.Status.CANCELED, finished_at=now, **free)
+            .update(status=Candidate.Status.CANCELED, finished_at=now, reserved_usd=0, **free)
         )
         calls.filter(candidate__status=Candidate.Status.IN_DOUBT, billed=True).update(
             status=Attempt.Status.IN_DOUBT, finished_at=now
@@ -169,8 +206,8 @@ def ring_again(now: datetime | None = None) -> int:
         stalled += (
             Candidate.objects.unrung(now).order_by("created_at").values_list("pk", flat=True)[:RING_BATCH]
         )
-    if stalled:
-        ring_candidates(stalled)
+    ring_candidates(stalled)
+    n_waiting = limits.ring_waiting(now)
     jobs = list(
         RunJob.objects.ready_to_close()
         .filter(run__status__in=(*Run.OPEN_STATUSES, Run.Status.CANCELED))
@@ -188,7 +225,7 @@ def ring_again(now: datetime | None = None) -> int:
     for run in owing:
         with _others_go_on(run):
             close_canceled_run(run)
-    return n_ended + len(stalled) + len(jobs) + len(runs) + len(owing)
+    return n_ended + len(stalled) + n_waiting + len(jobs) + len(runs) + len(owing)
 
 
 def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: GuardSettings) -> None:
@@ -258,6 +295,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
         finished_at=now if status == Run.Status.OK else None,
     )
     _save_with_free_log_name(run)
+    held = prepared.image_prices_usd if status == Run.Status.QUEUED else ()
     jobs = [
         RunJob(
             run=run,
@@ -282,8 +320,9 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
                 candidate_index=candidate.index,
                 seed=str(candidate.seed),
                 output_name=candidate.names.generated,
+                reserved_usd=price or Decimal(0),
             )
-            for job, planned in zip(jobs, plan.jobs, strict=True)
+            for job, planned, price in zip(jobs, plan.jobs, held or repeat(None, len(jobs)), strict=True)
             for candidate in planned.candidates
         ],
         batch_size=MODEL_BATCH,

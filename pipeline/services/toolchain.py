@@ -1,6 +1,5 @@
 """The tools of the steps after generation: put together in one place for plans, workers and commands."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -8,14 +7,15 @@ from typing import Any, cast
 
 from pipeline.engine.colour import ColourProfile
 from pipeline.engine.postprocess import PostprocessPlan
-from pipeline.engine.postprocess_config import PostprocessConfig
+from pipeline.engine.postprocess_config import HttpBackend, PostprocessConfig
 from pipeline.engine.settings import DEFAULT, KEYS, ORIGINS
 from pipeline.models import Run
-from pipeline.providers.base import Access
+from pipeline.providers.base import NO_ACCESS, Access
+from pipeline.services.accounts import access_to, environment
 from pipeline.tools import registry
 from pipeline.tools.base import LocalTool, PaidTool
 from pipeline.tools.registry import ToolUnknown
-from projects.errors import PlanRefused
+from projects.errors import PlanRefused, ProviderUnusable
 from projects.models import Project
 
 CUT, REFINE, UPSCALE, COLOUR = "bg_remove", "bg_refine_openai", "upscale", "color"
@@ -128,7 +128,7 @@ def assemble(
 ) -> Toolchain:
     """The tools of a plan. One that does not exist is among them and says so when asked what is missing.
 
-    `profile` may be None when no colour step is on; without a project, keys come from the environment only.
+    `profile` may be None when no colour step is on; without a project keys come from the environment only.
     """
     colour = plan.color_profile or ""
     return Toolchain(
@@ -199,13 +199,16 @@ def snapshot_of(chain: Toolchain) -> dict[str, object]:
 
 def _cutter(backend: str, config: PostprocessConfig, project: Project | None) -> Tool:
     account = getattr(config.bg_remove, backend, None)
-    access = _access(project, backend, getattr(account, "api_key_env", ""))
-    return _found(backend, lambda: registry.background_remover(backend, config, access))
+    key_env = account.api_key_env if isinstance(account, HttpBackend) else ""
+    return _found(
+        backend, lambda: registry.background_remover(backend, config, _access(project, backend, key_env))
+    )
 
 
 def _refiner(config: PostprocessConfig, project: Project | None) -> PaidTool:
-    access = _access(project, "openai", config.bg_remove.openai.api_key_env)
-    return cast(PaidTool, _found("openai", lambda: registry.refiner(config, access)))
+    key_env = config.bg_remove.openai.api_key_env
+    made = _found("openai", lambda: registry.refiner(config, _access(project, "openai", key_env)))
+    return cast(PaidTool, made)
 
 
 def _upscaler(backend: str, config: PostprocessConfig) -> LocalTool:
@@ -215,12 +218,17 @@ def _upscaler(backend: str, config: PostprocessConfig) -> LocalTool:
 def _found(code: str, make: Callable[[], Tool]) -> Tool:
     try:
         return make()
-    except ToolUnknown as error:
+    except (ToolUnknown, ProviderUnusable) as error:
         return Absent(code, str(error))
 
 
 def _access(project: Project | None, provider_code: str, key_env: str) -> Access:
-    return Access(api_key=os.environ.get(key_env, "").strip() if key_env else "")
+    """Raises `ProviderUnusable` for an account that is switched off."""
+    if not key_env:
+        return NO_ACCESS  # it runs here
+    if project is None:
+        return Access(api_key=environment(key_env))
+    return access_to(project, provider_code, key_env=key_env)
 
 
 def _cut_faults(chain: Toolchain, origin: str) -> tuple[list[str], list[str]]:

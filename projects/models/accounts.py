@@ -35,6 +35,12 @@ class ProviderAccount(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "provider_code"], name="provider_account_code_once"),
             models.CheckConstraint(name="provider_account_code_not_blank", condition=~Q(provider_code="")),
+            # None is no limit; with 0 a run would wait for ever.
+            models.CheckConstraint(
+                name="provider_account_limits_from_1",
+                condition=(Q(max_concurrency__isnull=True) | Q(max_concurrency__gte=1))
+                & (Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gte=1)),
+            ),
         ]
 
     def __str__(self) -> str:

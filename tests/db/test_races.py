@@ -21,7 +21,6 @@ from projects.models import StyleGuide
 from projects.services import people
 from projects.services.library import delete_entry, save_entry
 from tests.factories import make_project, make_run, make_user
-from tests.fakes import FakeProvider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,9 +109,8 @@ def test_a_call_that_begins_while_its_canceled_run_is_swept_is_not_forgotten() -
     candidate, token = make_canceled_and_late()
     sweep = Beside(lambda: runs.cancel_left_behind(timezone.now()))
     with transaction.atomic():
-        attempt = attempts.begin(
-            candidate, FakeProvider(repeatable=False), token=token, price=Decimal("0.04")
-        )
+        call = attempts.Call("generate", "local", billed=True, price=Decimal("0.04"))
+        attempt = attempts.begin(candidate, call, token=token)
         sweep.start_and_wait_until_it_is_blocked()
     sweep.join()
     candidate.refresh_from_db()

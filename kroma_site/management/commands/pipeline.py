@@ -78,7 +78,7 @@ class Command(RunCommand):
             batch_limit=options["batch_limit"],
         )
         configuration = load(project or _project_to_be(options["project"]))
-        check_order(order, configuration=configuration, project=project)
+        check_order(project or _project_to_be(options["project"]), order, configuration=configuration)
         project = project or self._new_project(options["project"])
         copy_found(project, found_scenes, place="scenes")
         copy_found(project, found_styles, place="styles")

@@ -18,6 +18,9 @@ class LocalProvider:
     repeatable = True
     billed = False
 
+    def missing(self) -> str:
+        return ""
+
     def health(self) -> Health:
         return Health(
             ok=True,

@@ -57,11 +57,9 @@ def test_a_profile_survives_its_record(factors: list[float]) -> None:
     assert ColourProfile(**json.loads(json.dumps(profile.as_dict()))) == profile
 
 
-@given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 255), st.sampled_from("jw"))
-def test_a_plan_survives_its_record(
-    bg_remove: bool, refine: bool, upscale: bool, color: bool, scale: int, kind: str
-) -> None:
-    extension = {"j": "jpg", "w": "webp"}[kind]
+@given(st.tuples(*[st.booleans()] * 4), st.integers(1, 255), st.sampled_from(["jpg", "webp"]))
+def test_a_plan_survives_its_record(steps: tuple[bool, ...], scale: int, extension: str) -> None:
+    bg_remove, refine, upscale, color = steps
     plan = PostprocessPlan(
         upscale=upscale,
         upscale_backend="pillow",

@@ -1,0 +1,69 @@
+"""How a project reaches providers and paid tools: its account, and the key for it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from django.conf import settings
+from dotenv import dotenv_values
+
+from pipeline.providers.base import NO_ACCESS, Access
+from projects.errors import ProviderUnusable
+from projects.models import Project, ProviderAccount
+from projects.services.secrets import secret_value
+
+# Where a key is looked for when the project has no secret for it.
+KEY_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {"openai": "OPENAI_API_KEY", "photoroom": "PHOTOROOM_API_KEY", "removebg": "REMOVE_BG_API_KEY"}
+)
+# The studio's defaults for an account that says nothing else.
+CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "openai": {
+            "model": "OPENAI_IMAGE_MODEL",
+            "size": "OPENAI_IMAGE_SIZE",
+            "quality": "OPENAI_IMAGE_QUALITY",
+        }
+    }
+)
+API_KEY = "api_key"  # the name of the secret
+FREE = frozenset({"local"})
+
+
+def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Access:
+    """The address, key, prices and configuration with which a project calls a provider.
+
+    The key is the project's secret, or else the environment's, or else that of the `.env` file of the app
+    root; a blank one counts as none. `key_env` names another variable than the usual one. Raises
+    `ProviderUnusable` for an account that is switched off.
+    """
+    account = ProviderAccount.objects.filter(project=project, provider_code=provider_code).first()
+    if account is not None and not account.enabled:
+        raise ProviderUnusable(
+            f"The account {account} of {project.name} is switched off: switch it on or choose another one"
+        )
+    if provider_code in FREE and account is None:
+        return NO_ACCESS
+    said = account.config if account is not None and isinstance(account.config, dict) else {}
+    variables = CONFIG_VARIABLES.get(provider_code, {})
+    config = {name: value for name, variable in variables.items() if (value := environment(variable))}
+    config |= {name: value for name, value in said.items() if value not in ("", None)}
+    prices = config.pop("prices", None)
+    return Access(
+        api_key=_key(project, provider_code, key_env or KEY_VARIABLES.get(provider_code, "")),
+        base_url=account.base_url if account else "",
+        prices=prices if isinstance(prices, dict) else {},
+        config=config,
+    )
+
+
+def environment(name: str) -> str:
+    """A variable of the process, or else of the `.env` file of the app root; '' for a blank one."""
+    if value := os.environ.get(name, "").strip():
+        return value
+    return str(dotenv_values(Path(settings.APP_ROOT) / ".env").get(name) or "").strip()
+
+
+def _key(project: Project, provider_code: str, variable: str) -> str:
+    return secret_value(project, provider_code, API_KEY) or (environment(variable) if variable else "")
