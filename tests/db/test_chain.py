@@ -24,6 +24,7 @@ from pipeline.services.configuration import Places, load, validate
 from pipeline.services.planning import RunOrder, prepare_run
 from pipeline.services.references import add_images
 from pipeline.services.runlogs import render_run_log
+from pipeline.services.winners import winners_of
 from pipeline.store import AssetStore, store_for
 from projects.access import OPERATOR
 from projects.errors import PlanRefused
@@ -174,6 +175,7 @@ def test_cut_outs_in_other_formats(
         corner = image.convert("RGBA").getpixel((0, 0))
     assert corner[:3] == (255, 255, 255) if extension == "jpg" else corner[3] == 0
     assert last.mime_type == f"image/{kind.lower()}"
+    assert [winner.filename for winner in winners_of(run)] == [f"001_scene_0.{extension}"]
 
 
 def test_the_answer_of_a_paid_backend_is_written_as_it_is(
