@@ -17,10 +17,9 @@ from tqdm import tqdm
 from kroma_site.prepare import OperatorCommand
 from kroma_site.processes import manage, spawn, worker_environ
 from kroma_site.supervisor import is_running
-from pipeline.engine.runlog import summary_lines
 from pipeline.models import Run, RunJob
 from pipeline.models.runs import OPEN_CANDIDATE
-from pipeline.services.planning import display_path
+from pipeline.services.trigger import summary
 from pipeline.services.winners import PublishedWinners, publish_winners
 from pipeline.store import store_for
 
@@ -172,18 +171,6 @@ def summary_fields(run: Run) -> dict[str, object]:
         "jobs": run.n_jobs,
         "mode": run.run_mode,
     }
-
-
-def summary(run: Run) -> list[str]:
-    """The five lines of a run on standard output."""
-    store = store_for(run.project)
-    return summary_lines(
-        run_log_path=display_path(store.path(run.run_log_path)),
-        project_slug=run.project.slug,
-        project_root=display_path(store.root),
-        n_jobs=run.n_jobs,
-        mode=run.run_mode,
-    )
 
 
 def failures(run: Run) -> list[dict[str, str]]:

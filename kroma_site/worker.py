@@ -13,7 +13,10 @@ from django.utils import timezone
 from django_q.cluster import Cluster
 
 from kroma_site.processes import children_of, forks_die_with_us, worker_environ
+from pipeline.providers import openai_images
+from pipeline.providers.openai_images import OpenAIProvider
 from pipeline.services import ending, limits, runs
+from projects.models import ProviderAccount
 
 BELL = 10  # seconds
 LOOK = 0.2  # seconds between two looks at signals and processes
@@ -42,6 +45,7 @@ def work() -> int:
     """Make images until a signal comes; the exit code. 1 asks to be started again."""
     ending.become_worker()
     forks_die_with_us()
+    _preload()
     connections.close_all()  # a connection must not be shared across the fork
     cluster = Cluster()
     asked = _Signals()  # in place of the cluster's own handlers, which would finish all that it holds first
@@ -52,6 +56,12 @@ def work() -> int:
         return _watch(cluster, asked)
     finally:
         _end(cluster, asked)
+
+
+def _preload() -> None:
+    """Import before the fork what each process would import for itself."""
+    if ProviderAccount.objects.filter(provider_code=OpenAIProvider.code, enabled=True).exists():
+        openai_images.preload()
 
 
 def _watch(cluster: Cluster, asked: _Signals) -> int:

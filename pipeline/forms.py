@@ -1,20 +1,31 @@
 """The forms of runs and reviews."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
-from pipeline.services.planning import InputImage, RunOrder
+from pipeline.engine.settings import BG_BACKENDS, UPSCALE_BACKENDS, SettingsLayer
+from pipeline.engine.trigger import CANDIDATES_ASKED, LARGEST_SEED, TriggerRequest
+from pipeline.services.configuration import Configuration
+from pipeline.services.planning import InputImage
 from projects.models import Project, ReferenceItem, ReferenceSet, StyleGuide
 
-MAX_CANDIDATES = 6
+Sets = list[tuple[ReferenceSet, list[ReferenceItem]]]
+
 STAGE_WORDS = {
     "style": "Style: redraw the scenes in the hand of the references",
     "time": "Time of day: the same scenes by day or night",
     "weather": "Weather: the same scenes, clear or in rain",
 }
-LARGEST_SEED = 2**63 - 1  # what the database holds
+SWITCHES = ("bg_remove", "bg_refine_openai", "bg_refine_openai_required", "upscale", "color")
+SWITCHED = {"": None, "on": True, "off": False}
+
+
+def _switch(label: str, help_text: str = "") -> forms.ChoiceField:
+    """On, off, or as the settings say; the form fills in what that is."""
+    return forms.ChoiceField(required=False, label=label, help_text=help_text)
 
 
 class RunForm(forms.Form):
@@ -39,7 +50,7 @@ class RunForm(forms.Form):
     style_sets = forms.ModelMultipleChoiceField(ReferenceSet.objects.none(), required=False)
     styles = forms.ModelMultipleChoiceField(ReferenceItem.objects.none(), required=False)
     candidates = forms.TypedChoiceField(
-        choices=[(n, str(n)) for n in range(1, MAX_CANDIDATES + 1)],
+        choices=[(n, str(n)) for n in range(1, CANDIDATES_ASKED + 1)],
         coerce=int,
         initial=2,
         label="Candidates per panel",
@@ -55,8 +66,26 @@ class RunForm(forms.Form):
         StyleGuide.objects.none(), required=False, empty_label="None", help_text="Added to the prompt."
     )
 
-    def __init__(self, project: Project, *args: Any, **kwargs: Any) -> None:
+    bg_remove = _switch("Cut out of the background")
+    bg_remove_backends = forms.MultipleChoiceField(
+        choices=[(name, name) for name in BG_BACKENDS],
+        required=False,
+        label="Cut-out by",
+        widget=forms.CheckboxSelectMultiple,
+    )
+    bg_refine_openai = _switch("Refine the cut-out", "One more paid call for each image.")
+    bg_refine_openai_required = _switch(
+        "The refinement must succeed", "Else the image keeps the cut-out as it was."
+    )
+    upscale = _switch("Upscale")
+    upscale_backend = forms.ChoiceField(required=False, label="Upscaled by")
+    color = _switch("Colour")
+    color_profile = forms.ChoiceField(required=False, label="Colour profile")
+
+    def __init__(self, project: Project, configuration: Configuration, *args: Any, **kwargs: Any) -> None:
+        """`configuration` is that of the files alone, which the form shows as what the settings say."""
         super().__init__(*args, **kwargs)
+        self._offer(configuration)
         images = ReferenceItem.objects.filter(project=project).exclude(content_uri="")
         querysets = {
             "scene_sets": project.reference_sets.all(),
@@ -76,21 +105,59 @@ class RunForm(forms.Form):
             self.add_error("scenes", "Choose at least one scene: a whole set, or single images of it.")
         return self.cleaned_data
 
-    def order(self, sets: list[tuple[ReferenceSet, list[ReferenceItem]]], *, mode: str) -> RunOrder:
-        """The order of a valid form; `sets` are the sets of the project with their images, in order."""
+    def asked(self, sets: Sets, *, mode: str) -> tuple[TriggerRequest, dict[str, InputImage]]:
+        """The request of a valid form, and the images that its references stand for.
+
+        `sets` are the sets of the project with their images, in order.
+        """
         data = self.cleaned_data
         stage = str(data["stage"])
-        return RunOrder(
+        scenes = _images(sets, data["scene_sets"], data["scenes"])
+        styles = _images(sets, data["style_sets"], data["styles"])
+        request = TriggerRequest(
             mode=mode,
-            scenes=_images(sets, data["scene_sets"], data["scenes"]),
-            style_refs=_images(sets, data["style_sets"], data["styles"]),
+            scene_refs=tuple(scenes),
+            style_refs=tuple(styles) or None,
             stage=stage,
-            time=data["time"] if stage != "style" else None,
-            weather=data["weather"] if stage == "weather" else None,
+            time=data["time"] if stage != "style" else "",
+            weather=data["weather"] if stage == "weather" else "",
             candidates=data["candidates"],
+            postprocess=SettingsLayer(
+                upscale=SWITCHED[data["upscale"]],
+                color=SWITCHED[data["color"]],
+                bg_remove=SWITCHED[data["bg_remove"]],
+                bg_refine_openai=SWITCHED[data["bg_refine_openai"]],
+                bg_refine_openai_required=SWITCHED[data["bg_refine_openai_required"]],
+                upscale_backend=data["upscale_backend"] or None,
+                color_profile=data["color_profile"] or None,
+                bg_remove_backends=tuple(data["bg_remove_backends"]) or None,
+            ),
             seed=data["seed"],
-            style_guide=data["style_guide"],
+            style_guide_id=str(data["style_guide"].pk) if data["style_guide"] else "",
         )
+        return request, scenes | styles
+
+    @property
+    def steps_chosen(self) -> bool:
+        """Whether something about the steps after generation differs from the settings."""
+        names = (*SWITCHES, "bg_remove_backends", "upscale_backend", "color_profile")
+        return any(self[name].value() for name in names)
+
+    def _offer(self, configuration: Configuration) -> None:
+        says = configuration.effective.values
+        for name in SWITCHES:
+            word = "on" if getattr(says, name) else "off"
+            self._choices(name, f"as the settings say ({word})", {"on": "on", "off": "off"})
+        self._choices("upscale_backend", f"as the settings say ({says.upscale_backend})", UPSCALE_BACKENDS)
+        profiles = {name: name for name in sorted(configuration.profiles)}
+        self._choices("color_profile", f"as the settings say ({says.color_profile})", profiles)
+        named = ", ".join(says.bg_remove_backends or ())
+        self.fields[
+            "bg_remove_backends"
+        ].help_text = f"Tried in this order. None: as the settings say ({named})."
+
+    def _choices(self, name: str, inherit: str, others: Mapping[str, str]) -> None:
+        self.fields[name].choices = [("", inherit), *others.items()]  # type: ignore[attr-defined]
 
 
 class ConfirmForm(forms.Form):
@@ -116,16 +183,13 @@ class ReviewForm(forms.Form):
         return ": ".join(filter(None, [self.cleaned_data["preset"], self.cleaned_data["note"]]))
 
 
-def _images(
-    sets: list[tuple[ReferenceSet, list[ReferenceItem]]], whole: Any, single: Any
-) -> tuple[InputImage, ...]:
-    """The images of whole sets and the single ones, in the order of the sets; one file once."""
+def _images(sets: Sets, whole: Any, single: Any) -> dict[str, InputImage]:
+    """The images of whole sets and the single ones by path, in the order of the sets; one file once."""
     whole_pks = {found.pk for found in whole}
     single_pks = {item.pk for item in single}
-    chosen = {
+    return {
         item.content_uri: InputImage.from_item(item)
         for found, items in sets
         for item in items
         if found.pk in whole_pks or item.pk in single_pks
     }
-    return tuple(chosen.values())

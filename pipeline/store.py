@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -112,6 +113,15 @@ class AssetStore:
         finally:
             with suppress(OSError):
                 draft.unlink()
+
+    def check_room(self, n_bytes: int) -> None:
+        """Raise `StorageFull` if the disk of the originals has less room than that."""
+        folder = self.path(ORIGINALS)
+        with writing(folder / "original"):
+            folder.mkdir(parents=True, exist_ok=True)
+            room = shutil.disk_usage(folder).free
+            if room < n_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def make_layout(self) -> None:
         """Create the folders that every run has. Raises `StorageFailed`."""

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from pipeline.views import compose, control, files, overview, references, review, runs
+from pipeline.views import compose, control, files, overview, references, review, runs, settings
 
 app_name = "pipeline"
 urlpatterns = [
@@ -32,4 +32,5 @@ urlpatterns = [
     path("projects/<slug:slug>/runs/<uuid:pk>/log", files.run_log, name="run-log"),
     path("projects/<slug:slug>/runs/<uuid:pk>/review", review.run_review, name="run-review"),
     path("projects/<slug:slug>/review", review.review, name="review"),
+    path("projects/<slug:slug>/settings", settings.settings, name="settings"),
 ]

@@ -11,7 +11,7 @@ The last answer of a script is given again for every further request.
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
@@ -134,7 +134,9 @@ def _server(service: StandIn) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self._give(service.take(Received(self.command, self.path, self.headers, body)))
+            answer = service.take(Received(self.command, self.path, self.headers, body))
+            with suppress(ConnectionError):  # whoever asked may have been killed
+                self._give(answer)
 
         def do_GET(self) -> None:
             self.do_POST()

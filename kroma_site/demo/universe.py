@@ -7,10 +7,13 @@ from PIL import Image
 
 from kroma_site.demo.plates import PLATES
 from kroma_site.demo.scenes import SCENES
+from pipeline.engine.trigger import TriggerRequest
 from pipeline.models import Run
 from pipeline.providers.images import encode_png
-from pipeline.services.planning import InputImage, PreparedRun, RunOrder, prepare_run
-from pipeline.services.references import FoundInput, add_images, copy_found
+from pipeline.services.planning import InputImage, PreparedRun
+from pipeline.services.references import FoundInput, add_images
+from pipeline.services.sources import Brought
+from pipeline.services.trigger import Supplied, prepare
 from projects.access import Principal
 from projects.models import Project, ReferenceSet, StyleGuide
 from projects.services.library import save_entry
@@ -60,18 +63,23 @@ def build() -> Project:
     return project
 
 
-def plan(project: Project, *, scenes: Sequence[FoundInput] = ()) -> PreparedRun:
+def plan(project: Project, *, scenes: Sequence[FoundInput] = ()) -> tuple[PreparedRun, TriggerRequest]:
     """The plan of a run of the universe: its own scenes, or the files that were named, in ink."""
-    images = tuple(copy_found(project, scenes, place="scenes")) if scenes else _images(project, SCENE_SET)
-    order = RunOrder(
+    brought = Brought("scenes", tuple(scenes))
+    images, styles = brought.images() or _images(project, SCENE_SET), _images(project, STYLE_SET)
+    guide = StyleGuide.objects.filter(project=project, name=GUIDE).first()
+    request = TriggerRequest(
         mode="run",
-        scenes=images,
-        style_refs=_images(project, STYLE_SET),
+        confirm_spend=True,
+        scene_refs=tuple(image.path for image in images),
+        style_refs=tuple(image.path for image in styles),
         candidates=N_CANDIDATES,
-        style_guide=StyleGuide.objects.filter(project=project, name=GUIDE).first(),
+        style_guide_id=str(guide.pk) if guide else "",
         batch_limit=max(20, len(images)),
     )
-    return prepare_run(project, order)
+    known = {image.path: image for image in (*images, *styles)}
+    supplied = Supplied(images=known, brought=(brought,) if scenes else (), by_operator=True)
+    return prepare(project, request, supplied=supplied), request
 
 
 def latest_run() -> Run | None:
@@ -80,9 +88,9 @@ def latest_run() -> Run | None:
     return runs.filter(status__in=["ok", "queued", "running"]).order_by("-created_at").first()
 
 
-def _images(project: Project, name: str) -> tuple[InputImage, ...]:
+def _images(project: Project, name: str) -> list[InputImage]:
     items = ReferenceSet.objects.get(project=project, name=name).items.order_by("sort_order")
-    return tuple(InputImage.from_item(item) for item in items)
+    return [InputImage.from_item(item) for item in items]
 
 
 def _drawn(drawing: Drawing) -> SimpleUploadedFile:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.engine.errors import PlanningError
+from pipeline.engine.jobs import ReadyJob
 from pipeline.engine.manifest import GuardSettings, Manifest
 from pipeline.engine.names import STAGES, TIMES, WEATHERS, CandidateNames, candidate_names, job_id
 from pipeline.engine.postprocess import PostprocessPlan
@@ -24,6 +25,7 @@ class RunRequest:
 
     `candidates` and `batch_limit` override the manifest; None takes its value. `scene_names`, one for each
     scene, are the file names that people gave them where the paths are not (uploads lie under their hash).
+    `jobs` are planned already: with them scenes, style references and the manifest's prompts do not count.
     """
 
     mode: str
@@ -37,6 +39,7 @@ class RunRequest:
     style_guide: str = ""
     batch_limit: int | None = None
     scene_names: tuple[str, ...] = ()
+    jobs: tuple[ReadyJob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +89,30 @@ def plan_run(request: RunRequest, manifest: Manifest, postprocess: PostprocessPl
             raise PlanningError(f"'{name}' is '{value}'; use {' or '.join(allowed)}")
     _check_scenes(request, manifest)
     n_candidates = _n_candidates(request, manifest)
-    prompt = compose_prompt(
-        manifest,
-        stage=request.stage,
-        time=request.time,
-        weather=request.weather,
-        style_guide=request.style_guide,
-    )
     jobs = []
-    for position, scene in enumerate(request.scenes, start=1):
-        key = job_id(
-            request.stage, position, request.scene_names[position - 1] if request.scene_names else scene
-        )
+    for position, ready in enumerate(request.jobs or _jobs_of_scenes(request, manifest), start=1):
         candidates = tuple(
             PlannedCandidate(
                 index,
-                candidate_seed(request.seed, key, index),
-                candidate_names(key, index=index, total=n_candidates, postprocess=postprocess),
+                candidate_seed(request.seed, ready.id, index),
+                candidate_names(ready.id, index=index, total=n_candidates, postprocess=postprocess),
             )
             for index in range(1, n_candidates + 1)
         )
         longest = candidates[-1].names.final  # every step adds to the name, and so does a digit
         if len(longest) - longest.rfind("/") - 1 > LONGEST_FILE_NAME:
-            raise PlanningError(f"The file name of scene '{scene}' is too long; rename it to be shorter")
+            raise PlanningError(
+                f"The file name of scene '{ready.input_images[0]}' is too long; rename it to be shorter"
+            )
         jobs.append(
             PlannedJob(
-                id=key,
+                id=ready.id,
                 position=position,
-                mode=request.stage,
-                time=request.time,
-                weather=request.weather,
-                prompt=prompt,
-                input_images=(scene, *request.style_refs),
+                mode=ready.mode,
+                time=ready.time,
+                weather=ready.weather,
+                prompt=ready.prompt,
+                input_images=ready.input_images,
                 candidates=candidates,
             )
         )
@@ -170,8 +165,31 @@ def plan_hash(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _jobs_of_scenes(request: RunRequest, manifest: Manifest) -> list[ReadyJob]:
+    prompt = compose_prompt(
+        manifest,
+        stage=request.stage,
+        time=request.time,
+        weather=request.weather,
+        style_guide=request.style_guide,
+    )
+    return [
+        ReadyJob(
+            id=job_id(request.stage, position, name),
+            prompt=prompt,
+            input_images=(scene, *request.style_refs),
+            mode=request.stage,
+            time=request.time,
+            weather=request.weather,
+        )
+        for position, (scene, name) in enumerate(
+            zip(request.scenes, request.scene_names or request.scenes, strict=True), start=1
+        )
+    ]
+
+
 def _check_scenes(request: RunRequest, manifest: Manifest) -> None:
-    n_scenes = len(request.scenes)
+    n_scenes = len(request.jobs or request.scenes)
     limit = manifest.safe_batch_limit if request.batch_limit is None else request.batch_limit
     if n_scenes == 0:
         raise PlanningError("There are no scene references; name at least one scene image")

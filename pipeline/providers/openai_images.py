@@ -25,6 +25,7 @@ from pipeline.providers.openai_prices import PRICES_OF, billed_price, edit_price
 DEFAULTS: Mapping[str, str] = {"model": "gpt-image-1", "size": "1024x1536", "quality": "high"}
 FIDELITY = "high"
 CONNECT_SECONDS, TOTAL_SECONDS = 30.0, 120.0  # reference, 8.2
+LONGEST_SECONDS = 3600
 NAME = "OpenAI"
 # Of an input that is not there yet: the dearest shape.
 UNKNOWN_SIZE = (1024, 1536)
@@ -80,28 +81,32 @@ class OpenAIProvider:
         )
 
     def generate(self, request: GenerateRequest) -> ProviderResult:
-        import openai  # noqa: PLC0415 - takes a second, and most processes never call it
+        import openai  # noqa: PLC0415 - slow to import, and most processes never call it
 
         asked = self._asked(request)
         images = [_upload(path) for path in request.images]
+        client = openai.OpenAI(
+            api_key=self._access.api_key,
+            base_url=self._access.base_url or None,
+            max_retries=0,
+            timeout=openai.Timeout(self._patience(), connect=CONNECT_SECONDS),
+            http_client=_http_client(),
+        )
+        edit: Any = client.images.with_raw_response.edit  # its types know today's qualities only
         try:
-            with openai.OpenAI(
-                api_key=self._access.api_key,
-                base_url=self._access.base_url or None,
-                max_retries=0,
-                timeout=openai.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-            ) as client:
-                edit: Any = client.images.with_raw_response.edit  # its types know today's qualities only
-                raw = edit(
-                    image=images,
-                    prompt=request.prompt,
-                    model=asked["model"],
-                    size=asked["size"],
-                    quality=asked["quality"],
-                    input_fidelity=FIDELITY,
-                    output_format="png",
-                )
-                answer: Any = raw.parse()
+            raw = edit(
+                image=images,
+                prompt=request.prompt,
+                model=asked["model"],
+                size=asked["size"],
+                quality=asked["quality"],
+                input_fidelity=FIDELITY,
+                output_format="png",
+                # A connection that is used again may have been closed meanwhile: then nobody knows what
+                # became of the call.
+                extra_headers={"Connection": "close"},
+            )
+            answer: Any = raw.parse()
         except (openai.APIError, ValueError) as error:
             raise error_of_sdk(NAME, error, key=self._access.api_key, now=datetime.now(UTC)) from error
         data = _picture(answer)
@@ -119,12 +124,31 @@ class OpenAIProvider:
             usage=usage,
         )
 
+    def _patience(self) -> float:
+        """Seconds for a whole call: a studio's own server may need more than OpenAI does."""
+        said = self._access.config.get("timeout")
+        given = isinstance(said, int | float) and not isinstance(said, bool) and 1 <= said <= LONGEST_SECONDS
+        return float(said) if given else TOTAL_SECONDS  # type: ignore[arg-type]
+
     def _asked(self, request: GenerateRequest) -> dict[str, str]:
         return {
             "model": request.model or self._chosen["model"],
             "size": request.size or self._chosen["size"],
             "quality": request.quality or self._chosen["quality"],
         }
+
+
+def preload() -> None:
+    """Import what a call needs, once in a worker's main process, before it forks the others."""
+    _http_client()
+
+
+@lru_cache(maxsize=1)
+def _http_client() -> Any:
+    """One for all calls of a process: its certificates take longer to read than a request to be made."""
+    import openai  # noqa: PLC0415
+
+    return openai.DefaultHttpxClient()
 
 
 def _picture(answer: object) -> bytes:

@@ -6,6 +6,7 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from decimal import Decimal
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from pipeline.models import Attempt, Candidate
@@ -37,6 +38,8 @@ from projects.models import Project
 
 MOST_TRIES = 3  # calls of one step of one candidate (reference, W-02)
 BACKOFF = (2.0, 8.0)  # seconds before the second and the third, give or take half
+ROOM = 64 * 1024 * 1024  # bytes on the disk before a call that costs money; an image has at most 50 MB
+LONGEST_BUSY = 300  # seconds that a paid result waits for a database that is locked or away
 LONGEST_WAIT = timedelta(hours=1)  # a provider that asks for more is out of service
 
 
@@ -69,6 +72,7 @@ class Answer(Protocol):
 
 
 A = TypeVar("A", bound=Answer)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,16 @@ def make_call(
     is booked), `ProviderError` (refused, or its tries are used up), `CandidateFailed` (budget or disk).
     """
     failed = _failed_before(candidate, call)
+    if call.billed:
+        _check_room(store, call.step)
     with ending.billed_call(call.billed):
         attempt = _begun(candidate, call, token)
         try:
             answer = make()
             kept = _kept(attempt, answer, store)
         except OutcomeUnknown as error:
-            attempts.doubt(attempt, error, token=token)
+            doubt = error
+            _booked(lambda: attempts.doubt(attempt, doubt, token=token))
             raise Deferred from error
         except ProviderError as error:
             _close_failed(attempt, error, candidate, token, n_failed=len(failed) + 1)
@@ -105,7 +112,7 @@ def make_call(
             attempts.fail(attempt, ProviderRefused(str(error), code=error.code))
             raise CandidateFailed(call.step, error.kind, error.code, str(error)) from error
         else:
-            ours = attempts.settle(attempt, _receipt(answer, kept), token=token)
+            ours = _booked(lambda: attempts.settle(attempt, _receipt(answer, kept), token=token))
         finally:
             limits.ring_one_waiting(attempt.project_id, call.provider_code)
     if not ours:
@@ -159,6 +166,8 @@ def call_alone(
 
     Raises as `paid_call`.
     """
+    if call.billed:
+        store.check_room(ROOM)
     try:
         with transaction.atomic():
             attempt = attempts.begin_alone(project, call)
@@ -220,6 +229,14 @@ def _failed_before(candidate: Candidate, call: Call) -> list[Attempt]:
     return failed
 
 
+def _check_room(store: AssetStore, step: str) -> None:
+    """Nothing is bought that could not be kept. Raises `CandidateFailed`."""
+    try:
+        store.check_room(ROOM)
+    except StorageFailed as error:
+        raise CandidateFailed(step, error.kind, error.code, str(error)) from error
+
+
 def _begun(candidate: Candidate, call: Call, token: UUID) -> Attempt:
     try:
         return attempts.begin(candidate, call, token=token)
@@ -246,6 +263,19 @@ def _close_failed(
             outcomes.put_off(candidate, token, waits_for=attempt.provider_code, until=until)
     if again:
         raise Deferred from error
+
+
+def _booked(book: Callable[[], T]) -> T:
+    """Write down what came of a call, however long the database is busy: a paid one can't be made again."""
+    give_up = time.monotonic() + LONGEST_BUSY
+    while True:
+        try:
+            return book()
+        except OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            connection.close()  # a broken one would stay broken
+            time.sleep(1)
 
 
 def _kept(attempt: Attempt, answer: Answer, store: AssetStore) -> KeptAnswer:

@@ -127,17 +127,56 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """All that files and a request say together. What could not be read has its default, and an error."""
+class Looked:
+    """A file that was looked for, whether it was there, and whose it is."""
+
+    part: str
+    path: str
+    found: bool
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the files of one request say. What could not be read has its default, and an error."""
 
     manifest: Manifest
     postprocess_config: PostprocessConfig
     profiles: Mapping[str, ColourProfile]
     layers: Mapping[str, SettingsLayer]
+    looked: tuple[Looked, ...]
+    errors: tuple[Note, ...]
+    warnings: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All that files and a request say together."""
+
+    files: Files
+    layers: Mapping[str, SettingsLayer]
     effective: Effective
     plan: PostprocessPlan
     errors: tuple[Note, ...]
     warnings: tuple[Note, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, or the default one."""
+        return self.files.manifest
+
+    @property
+    def postprocess_config(self) -> PostprocessConfig:
+        """How each step works."""
+        return self.files.postprocess_config
+
+    @property
+    def profiles(self) -> Mapping[str, ColourProfile]:
+        """The colour profiles that there are, by name."""
+        return self.files.profiles
+
+    def asking(self, request: SettingsLayer) -> "Configuration":
+        """The same files under another request, which must name none of them."""
+        return decided(self.files, request)
 
     @property
     def provider_code(self) -> str:
@@ -232,12 +271,62 @@ def validate(places: Places, *, named: Named = NOTHING_NAMED, project: Project |
     return Report(found, tuple(errors), (*found.warnings, *odd))
 
 
+def decided(files: Files, request: SettingsLayer) -> Configuration:
+    """What files and a request come to. Reads nothing."""
+    layers = {REQUEST: request, **files.layers}
+    effective = merge(layers.items())
+    errors, warnings = list(files.errors), list(files.warnings)
+    try:
+        plan = effective_plan(effective, files.postprocess_config)
+    except PlanningError as error:
+        plan = PostprocessPlan.off()
+        # A file that is wrong by itself has said so already.
+        if not any(note.part == POSTPROCESS for note in errors):
+            errors.append(Note(POSTPROCESS, Problem("", "", str(error))))
+    if not any(note.part == COLOUR for note in errors):
+        wrong, odd = _look_at_colour(effective, plan, files)
+        errors += wrong
+        warnings += odd
+    return Configuration(
+        files=files,
+        layers=MappingProxyType(layers),
+        effective=effective,
+        plan=plan,
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+    )
+
+
+def _look_at_colour(
+    effective: Effective, plan: PostprocessPlan, files: Files
+) -> tuple[list[Note], list[Note]]:
+    """`(errors, warnings)` about the colour profile."""
+    name, origin = str(effective.values.color_profile), ORIGINS[effective.origin["color_profile"]]
+    try:
+        profile = profile_named(name, files.profiles)
+    except PlanningError as error:
+        message = f"'postprocess.color_profile' of {origin}: {error}"
+        note = Note(COLOUR, Problem("", KEYS["color_profile"], message))
+        named = effective.origin["color_profile"] != DEFAULT
+        return ([note], []) if plan.color else ([], [note] if named else [])
+    guard, delta = files.manifest.guard, delta_on_grey(profile) if plan.color else 0.0
+    if not guard.enabled or delta <= guard.max_chroma_delta:
+        return [], []
+    message = (
+        f"Colour profile '{name}' of {origin} alone gives plain grey a chroma delta of {delta:.2f}, "
+        f"more than 'output_guard.max_chroma_delta' ({guard.max_chroma_delta:g}): the guard will warn of "
+        "every panel"
+    )
+    return [], [Note(COLOUR, Problem("", "output_guard.max_chroma_delta", message))]
+
+
 class _Loader:
     """Reads the files of one request and notes what is wrong with them."""
 
     def __init__(self, places: Places, named: Named) -> None:
         self.places = places
         self.named = named
+        self.looked: list[Looked] = []
         self.errors: list[Note] = []
         self.warnings: list[Note] = []
 
@@ -247,34 +336,26 @@ class _Loader:
             manifest_path=self.named.manifest.strip() or request.manifest_path,
             postprocess_config_path=self.named.postprocess_config.strip() or request.postprocess_config_path,
         )
-        layers = {REQUEST: request, PROJECT: self._project_layer(), APP: self._app_layer()}
-        named = merge(layers.items())
+        app, own = self._app_layer(), self._project_layer()
+        layers = {PROJECT: own, APP: app}
+        named = merge([(REQUEST, request), *layers.items()])
         manifest = self._named_file(MANIFEST, "manifest_path", named, read_manifest, DEFAULT_MANIFEST)
         config = self._named_file(POSTPROCESS, "postprocess_config_path", named, read_config, DEFAULT_CONFIG)
-        layers[CONFIG] = config.written
-        effective = merge(layers.items())
         profiles = BUILTIN_PROFILES
         if config.color.settings_file:
             path = self.places.app_root / config.color.settings_file
+            self.looked.append(Looked(COLOUR, config.color.settings_file, _stands(path)))
             profiles = self._read(COLOUR, path, read_profiles, profiles, "'color.settings_file'")
-        try:
-            plan = effective_plan(effective, config)
-        except PlanningError as error:
-            plan = PostprocessPlan.off()
-            # A file that is wrong by itself has said so already.
-            if not any(note.part == POSTPROCESS for note in self.errors):
-                self._note(self.errors, POSTPROCESS, "", str(error))
-        self._look_at_colour(effective, plan, profiles, manifest)
-        return Configuration(
+        files = Files(
             manifest=manifest,
             postprocess_config=config,
             profiles=profiles,
-            layers=MappingProxyType(layers),
-            effective=effective,
-            plan=plan,
+            layers=MappingProxyType({**layers, CONFIG: config.written}),
+            looked=tuple(self.looked),
             errors=tuple(self.errors),
             warnings=tuple(self.warnings),
         )
+        return decided(files, request)
 
     def _app_layer(self) -> SettingsLayer:
         text = self.named.app_settings.strip()
@@ -300,6 +381,7 @@ class _Loader:
     def _usual_layer(self, layer: str, folder: Path) -> SettingsLayer:
         """The TOML file, or else the JSON file, or else nothing."""
         toml, json = folder / "pipeline.settings.toml", folder / "pipeline.settings.json"
+        self.looked += [Looked(PARTS[layer], self._shown(path), _stands(path)) for path in (toml, json)]
         if _stands(toml):
             if _stands(json):
                 shadowed = self._shown(json)
@@ -312,6 +394,8 @@ class _Loader:
     def _layer(self, layer: str, path: Path, *, usual: bool = False) -> SettingsLayer:
         what = f"the {layer} settings file"
         anywhere = self.named.by_operator and not usual
+        if not usual:
+            self.looked.append(Looked(PARTS[layer], self._shown(path), _stands(path)))
         return self._read(PARTS[layer], path, read_layer, SettingsLayer(), what, anywhere=anywhere)
 
     def _named_file(
@@ -328,6 +412,7 @@ class _Loader:
             return default
         anywhere = self.named.by_operator and origin == REQUEST
         what = f"'{field}' of {ORIGINS[origin]}"
+        self.looked.append(Looked(part, text, _stands(self.places.app_root / text)))
         return self._read(part, self.places.app_root / text, reader, default, what, anywhere=anywhere)
 
     def _read(
@@ -366,40 +451,6 @@ class _Loader:
             f"{what} leads to {path}, which is neither in the app root nor in the project's folder"
         )
 
-    def _look_at_colour(
-        self,
-        effective: Effective,
-        plan: PostprocessPlan,
-        profiles: Mapping[str, ColourProfile],
-        manifest: Manifest,
-    ) -> None:
-        name, origin = str(effective.values.color_profile), ORIGINS[effective.origin["color_profile"]]
-        if any(note.part == COLOUR for note in self.errors):
-            return
-        try:
-            profile = profile_named(name, profiles)
-        except PlanningError as error:
-            if plan.color or effective.origin["color_profile"] != DEFAULT:
-                notes = self.errors if plan.color else self.warnings
-                self._note(
-                    notes,
-                    COLOUR,
-                    "",
-                    f"'postprocess.color_profile' of {origin}: {error}",
-                    KEYS["color_profile"],
-                )
-            return
-        limit, delta = manifest.guard.max_chroma_delta, delta_on_grey(profile) if plan.color else 0.0
-        if manifest.guard.enabled and delta > limit:
-            self._note(
-                self.warnings,
-                COLOUR,
-                "",
-                f"Colour profile '{name}' of {origin} alone gives plain grey a chroma delta of {delta:.2f}, "
-                f"more than 'output_guard.max_chroma_delta' ({limit:g}): the guard will warn of every panel",
-                "output_guard.max_chroma_delta",
-            )
-
     def _note(self, notes: list[Note], part: str, file: str, message: str, key: str = "") -> None:
         notes.append(Note(part, Problem(file, key, message)))
 
@@ -429,8 +480,8 @@ def _stands(path: Path) -> bool:
     """Whether something has that name, be it a file or not."""
     try:
         path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False  # ValueError: a null byte in the path
     except OSError:
         return True  # reading it will say why it can't be read
     return True

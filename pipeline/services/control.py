@@ -14,11 +14,12 @@ from django.utils import timezone
 from pipeline.enqueue import ring_candidates
 from pipeline.models import Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, RunJobQuerySet
+from pipeline.providers.images import ImageUnreadable, probe_image
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services import attempts, budgets, runs
 from pipeline.services.accounts import access_to
 from pipeline.services.inputs import checked_input, planned_request
-from pipeline.store import AssetStore, store_for
+from pipeline.store import ORIGINALS, AssetStore, store_for
 from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid, PlanChanged, PriceUnknown, ProviderUnusable, SpendNotConfirmed
@@ -157,29 +158,58 @@ def decide_lost(attempt: Attempt, *, by: Principal) -> None:
     _close_job_of(attempt)
 
 
-def decide_arrived(attempt: Attempt, *, by: Principal) -> None:
-    """A person found that a call in doubt was billed: its sum is spent, and its image, which we lack, failed.
+def decide_arrived(attempt: Attempt, *, by: Principal, picture: bytes | None = None) -> None:
+    """A person found that a call in doubt was billed: its sum is spent, and its image failed.
 
-    Raises `Invalid` if it was decided before.
+    `picture` is the file as the provider has it, if they bring it: then it is kept as the call's answer and
+    the image goes on with it. Raises `Invalid` if it was decided before, or for a picture that can't be
+    read; `StorageFailed`.
     """
+    kept = _kept_picture(attempt, picture) if picture else {}
     with transaction.atomic():
-        _decide(attempt, Attempt.Status.ARRIVED, cost_usd=attempt.reserved_usd)
+        _decide(attempt, Attempt.Status.ARRIVED, cost_usd=attempt.reserved_usd, **kept)
         if attempt.reserved_usd:
             attempts.book(attempt, cost=attempt.reserved_usd, model=attempt.model_name)
-        Candidate.objects.filter(attempts=attempt, status=Candidate.Status.IN_DOUBT).update(
-            status=Candidate.Status.FAILED,
-            finished_at=timezone.now(),
-            reserved_usd=0,
-            error={
-                "step": attempt.step,
-                "kind": "provider",
-                "code": "arrived_without_file",
-                "message": "The provider made and billed this image, but its file never reached Kroma",
-                "http_status": None,
-            },
+        waiting = Candidate.objects.filter(attempts=attempt, status=Candidate.Status.IN_DOUBT)
+        if kept:
+            original = kept if attempt.step == attempts.GENERATE else {}
+            waiting.update(status=Candidate.Status.PLANNED, rung_at=None, n_claims=0, **original)
+        else:
+            _fail_for_want_of_its_file(waiting, attempt)
+        audit.record(
+            attempt.project,
+            "attempt.arrived",
+            attempt,
+            by=by,
+            cost_usd=str(attempt.reserved_usd),
+            with_picture=bool(kept),
         )
-        audit.record(attempt.project, "attempt.arrived", attempt, by=by, cost_usd=str(attempt.reserved_usd))
+        _ring_planned(Candidate.objects.filter(attempts=attempt))
     _close_job_of(attempt)
+
+
+def _kept_picture(attempt: Attempt, picture: bytes) -> dict[str, str]:
+    try:
+        info = probe_image(picture, name="The picture")
+    except ImageUnreadable as error:
+        raise Invalid(str(error)) from error
+    sha256, path = store_for(attempt.project).keep(ORIGINALS, picture, info.extension)
+    return {"original_sha256": sha256, "original_path": path}
+
+
+def _fail_for_want_of_its_file(waiting: CandidateQuerySet, attempt: Attempt) -> None:
+    waiting.update(
+        status=Candidate.Status.FAILED,
+        finished_at=timezone.now(),
+        reserved_usd=0,
+        error={
+            "step": attempt.step,
+            "kind": "provider",
+            "code": "arrived_without_file",
+            "message": "The provider made and billed this image, but its file never reached Kroma",
+            "http_status": None,
+        },
+    )
 
 
 def _decide(attempt: Attempt, status: Attempt.Status, **fields: object) -> None:

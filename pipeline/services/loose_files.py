@@ -27,7 +27,7 @@ from pipeline.providers.base import ProviderRefused
 from pipeline.providers.images import ImageUnreadable
 from pipeline.services import assets, calls, steps
 from pipeline.services.chain import KINDS
-from pipeline.services.configuration import Configuration, load
+from pipeline.services.configuration import Configuration, decided, load
 from pipeline.services.planning import display_path
 from pipeline.services.steps import Made, Picture, StepFailed
 from pipeline.services.toolchain import COLOUR, CUT, REFINE, UPSCALE, Toolchain
@@ -135,11 +135,8 @@ def upscale_files(
     configuration = load(project, request=only)
     if scale is not None:
         config = configuration.postprocess_config
-        configuration = replace(
-            configuration,
-            postprocess_config=replace(config, upscale=replace(config.upscale, scale=scale)),
-            plan=replace(configuration.plan, upscale_scale=scale),
-        )
+        enlarged = replace(config, upscale=replace(config.upscale, scale=scale))
+        configuration = decided(replace(configuration.files, postprocess_config=enlarged), only)
     chain = _chain(configuration, project)
     work = _Work(project, store_for(project), UPSCALE, lambda image: chain.plan.upscale_format)
     outcome = work.done(source, output, _changing(UPSCALE, chain.upscaler), watch)
@@ -161,7 +158,7 @@ def colour_files(
     only = SettingsLayer(color=True, color_profile=profile or None, upscale=False, bg_remove=False)
     configuration = load(project, request=only)
     if settings_file:
-        configuration = _with_profiles(configuration, settings_file)
+        configuration = _with_profiles(configuration, settings_file, only)
     chain = _chain(configuration, project)
     work = _Work(project, store_for(project), COLOUR, _same_format)
     outcome = work.done(source, output, _changing(COLOUR, chain.colourer), watch)
@@ -320,7 +317,8 @@ def _same_format(image: Path) -> str:
     return extension if extension in MIME_TYPES else "png"
 
 
-def _with_profiles(configuration: Configuration, settings_file: str) -> Configuration:
+def _with_profiles(configuration: Configuration, settings_file: str, asked: SettingsLayer) -> Configuration:
+    """The configuration with the profiles of this file. Raises `Invalid` for a file that can't be used."""
     try:
         document = parse_document(Path(settings_file).read_bytes(), source=settings_file)
         profiles = profiles_from_document(document, source=settings_file).profiles
@@ -328,18 +326,9 @@ def _with_profiles(configuration: Configuration, settings_file: str) -> Configur
         raise Invalid(f"{settings_file} can't be read ({error.strerror})") from error
     except PlanningError as error:
         raise Invalid(str(error)) from error
-    name = configuration.plan.color_profile or ""
-    if name not in profiles:
-        raise Invalid(f"{settings_file} has no profile '{name}'; use {', '.join(profiles) or 'another file'}")
-    colour = replace(configuration.postprocess_config.color, settings_file=settings_file)
-    return replace(
-        configuration,
-        profiles=profiles,
-        postprocess_config=replace(configuration.postprocess_config, color=colour),
-        errors=tuple(
-            note for note in configuration.errors if note.problem.key != "postprocess.color_profile"
-        ),
-    )
+    config = configuration.postprocess_config
+    config = replace(config, color=replace(config.color, settings_file=settings_file))
+    return decided(replace(configuration.files, profiles=profiles, postprocess_config=config), asked)
 
 
 def _told(project: Project, event: str, outcome: Outcome, *, by: Principal) -> None:

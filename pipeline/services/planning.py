@@ -9,6 +9,7 @@ from django.conf import settings
 
 from pipeline.engine.discovery import is_image_name
 from pipeline.engine.errors import PlanningError
+from pipeline.engine.jobs import ReadyJob
 from pipeline.engine.planning import PlannedJob, RunPlan, RunRequest, plan_hash, plan_run
 from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
@@ -42,11 +43,23 @@ class InputImage:
 
 
 @dataclass(frozen=True)
+class OrderedJob:
+    """A job that somebody planned elsewhere; the scene is the first of the images."""
+
+    id: str
+    prompt: str
+    images: tuple[InputImage, ...]
+
+
+@dataclass(frozen=True)
 class RunOrder:
-    """What somebody wants made. None leaves the choice to the settings; `batch_limit` is for commands."""
+    """What somebody wants made. None leaves the choice to the settings; `batch_limit` is for commands.
+
+    With `jobs` there are no scenes and style references of their own.
+    """
 
     mode: str
-    scenes: tuple[InputImage, ...]
+    scenes: tuple[InputImage, ...] = ()
     style_refs: tuple[InputImage, ...] = ()
     stage: str = "style"
     time: str | None = None
@@ -54,8 +67,14 @@ class RunOrder:
     candidates: int | None = None
     seed: int = 0
     style_guide: StyleGuide | None = None
-    provider_code: str | None = None
     batch_limit: int | None = None
+    jobs: tuple[OrderedJob, ...] = ()
+    sync_s3: bool = False
+
+    @property
+    def images(self) -> tuple[InputImage, ...]:
+        """Every image that goes in."""
+        return (*self.scenes, *self.style_refs, *(image for job in self.jobs for image in job.images))
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,7 @@ class PreparedRun:
 
     @property
     def provider_code(self) -> str:
-        """Who would make the images: the order's choice, or else that of the settings."""
+        """Who would make the images, as the settings say."""
         return str(self.provider["code"])
 
     @property
@@ -98,13 +117,13 @@ def prepare_run(
     """Plan an order without changing anything.
 
     `configuration` is what was loaded for the same request, as files are read once; it is loaded if absent.
-    Raises `Invalid` for a request that contradicts itself, `PlanRefused` for everything that stands against
-    the plan. A missing file stops a paid run; a dry run names it among the warnings.
+    Raises `PlanRefused` for everything that stands against the plan. A missing file stops a paid run; a dry
+    run names it among the warnings.
     """
     configuration = configuration or load(project)
     provider, plan, settled = _planned(project, order, configuration)
     store = store_for(project)
-    images = {image.path: image for image in (*order.scenes, *order.style_refs)}
+    images = {image.path: image for image in order.images}
     inputs, missing = _hashes(store, images)
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
@@ -115,6 +134,11 @@ def prepare_run(
     # A dry run is told what a paid one would be refused for.
     stands_against = (*settled.problems, *missing, *filter(None, [lack]))
     warnings = [*map(str, configuration.warnings), *settled.warnings, *stands_against]
+    if plan.n_candidates > plan.max_candidates:  # a paid run has been refused by now
+        warnings.append(
+            f"'candidates' is {plan.n_candidates}, more than 'generation.max_candidates' "
+            f"({plan.max_candidates}): the same run would be refused if it were to make images"
+        )
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"
@@ -169,7 +193,6 @@ def display_name(store: AssetStore, name: str) -> str:
 def _planned(
     project: Project, order: RunOrder, configuration: Configuration
 ) -> tuple[ImageProvider, RunPlan, Settled]:
-    _check_stage(order)
     configuration.refuse_errors()
     settled = configuration.settled(project)
     if order.mode == "run":
@@ -186,22 +209,24 @@ def _planned(
         seed=order.seed,
         style_guide=order.style_guide.instructions if order.style_guide else "",
         batch_limit=order.batch_limit,
+        jobs=tuple(
+            ReadyJob(
+                job.id,
+                job.prompt,
+                tuple(image.path for image in job.images),
+                mode=order.stage,
+                time=order.time or "day",
+                weather=order.weather or "clear",
+            )
+            for job in order.jobs
+        ),
     )
     try:
-        code = order.provider_code or configuration.provider_code
+        code = configuration.provider_code
         provider = provider_for(code, access_to(project, code))
         return provider, plan_run(request, configuration.manifest, settled.plan), settled
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
-
-
-def _check_stage(order: RunOrder) -> None:
-    if not order.scenes:
-        raise Invalid("There is no scene to make: choose at least one scene image")
-    if order.time and order.stage == "style":
-        raise Invalid("A time of day needs the stage time or weather")
-    if order.weather and order.stage != "weather":
-        raise Invalid("A weather needs the stage weather")
 
 
 def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[str, str], list[str]]:
@@ -211,7 +236,9 @@ def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[s
     for path, image in images.items():
         try:
             if not store.exists(path):
-                missing.append(f"The image {image.label} is not there any more ({path}): upload it again")
+                missing.append(
+                    f"The image {image.label} is not there ({path}): upload it again or put it back"
+                )
             else:
                 hashes[path] = image.sha256 or store.sha256(path)
         except Invalid as error:

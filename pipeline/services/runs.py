@@ -277,6 +277,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
         n_jobs=len(plan.jobs),
         n_candidates=plan.n_candidates,
         style_guide=order.style_guide,
+        sync_s3=order.sync_s3 and order.mode == Run.Mode.RUN,
         plan_hash=prepared.plan_hash,
         estimate_usd=prepared.price_usd or Decimal(0),
         settings_snapshot={

@@ -1,7 +1,7 @@
 """Composing a run: the choices on one side, what would be made of them on the other."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,18 +12,20 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from pipeline.forms import ConfirmForm, RunForm
+from pipeline.engine.settings import REQUEST
+from pipeline.engine.trigger import TriggerRequest
+from pipeline.forms import SWITCHED, ConfirmForm, RunForm, Sets
 from pipeline.models import Run
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.configuration import Configuration, load
-from pipeline.services.planning import PreparedRun, prepare_run
-from pipeline.services.runs import record_dry_run, start_run
+from pipeline.services.planning import InputImage, PreparedRun
+from pipeline.services.trigger import Supplied, carry_out, prepare
 from pipeline.views.steps import planned_steps
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError, PlanChanged
 from projects.models import Project, ReferenceItem, ReferenceSet
 
-Sets = list[tuple[ReferenceSet, list[ReferenceItem]]]
+STEP_WORDS = {"bg_remove": "cut out", "bg_refine_openai": "refine", "upscale": "upscale", "color": "colour"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class PlanView:
     """What the plan panel shows; without `prepared` it says what is in the way."""
 
     prepared: PreparedRun | None = None
+    request: TriggerRequest | None = None
     problem: str = ""
     changed: bool = False
     scenes: tuple[ReferenceItem, ...] = ()
-    styles: tuple[ReferenceItem, ...] = ()
+    # The item is None for an image of the manifest, which is in no set.
+    styles: tuple[tuple[InputImage, ReferenceItem | None], ...] = ()
 
     @property
     def steps(self) -> list[tuple[str, str]]:
@@ -63,21 +67,24 @@ def run_new(request: PageRequest, project: Project) -> HttpResponse:
     """The composer; a POST starts the run as it was shown, or writes it down as a dry run."""
     sets, configuration = _sets(project), load(project)
     if request.method == "GET":
-        form = _first_form(project, request.GET)
+        form = _first_form(project, configuration, request.GET)
         plan = _plan(project, form, sets, configuration) if form.is_bound else PlanView()
         return _composer(request, project, form, sets, plan, configuration=configuration)
-    form, dry = RunForm(project, request.POST), request.POST.get("do") == "dry"
+    dry = request.POST.get("do") == "dry"
+    form = RunForm(project, configuration, request.POST)
     plan = _plan(project, form, sets, configuration, mode="dry" if dry else "run")
     confirmed = ConfirmForm(request.POST)
-    if plan.prepared is None or not confirmed.is_valid():
+    if plan.prepared is None or plan.request is None or not confirmed.is_valid():
         return _composer(request, project, form, sets, plan, configuration=configuration, status=422)
     try:
-        run = _written(plan.prepared, confirmed.cleaned_data, request, dry=dry)
+        run = carry_out(plan.prepared, _agreed(plan.request, confirmed.cleaned_data), by=request.principal)
     except PlanChanged:
-        plan = PlanView(plan.prepared, changed=True, scenes=plan.scenes, styles=plan.styles)
+        plan = replace(plan, changed=True)
     except KromaError as error:
         plan = PlanView(problem=str(error))
     else:
+        if dry:
+            messages.success(request, "The plan is kept as a dry run. Nothing was made.")
         return redirect(run)
     return _composer(request, project, form, sets, plan, configuration=configuration, status=422)
 
@@ -85,9 +92,9 @@ def run_new(request: PageRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(Action.RUN)
 def run_plan(request: PageRequest, project: Project) -> HttpResponse:
-    """The plan of what is chosen now. Changes nothing."""
+    """The plan of what is chosen now. Changes nothing, but copies what the manifest names elsewhere."""
     sets, configuration = _sets(project), load(project)
-    form = RunForm(project, request.POST)
+    form = RunForm(project, configuration, request.POST)
     plan = _plan(project, form, sets, configuration)
     if request.htmx:
         # A question while somebody still chooses, not a form that was sent: an answer either way.
@@ -97,17 +104,11 @@ def run_plan(request: PageRequest, project: Project) -> HttpResponse:
     return _composer(request, project, form, sets, plan, configuration=configuration, status=status)
 
 
-def _written(prepared: PreparedRun, confirmed: dict[str, Any], request: PageRequest, *, dry: bool) -> Run:
-    """The run that was asked for. Raises what the services raise."""
-    if dry:
-        run = record_dry_run(prepared, by=request.principal)
-        messages.success(request, "The plan is kept as a dry run. Nothing was made.")
-        return run
-    return start_run(
-        prepared,
-        by=request.principal,
+def _agreed(asked: TriggerRequest, confirmed: dict[str, Any]) -> TriggerRequest:
+    return replace(
+        asked,
         confirm_spend=confirmed["confirm_spend"],
-        expected_hash=confirmed["plan_hash"] or "none",  # a page always says which plan it showed
+        plan_hash=confirmed["plan_hash"] or "none",  # a page always says which plan it showed
         max_cost_usd=confirmed["max_cost_usd"] or Decimal(0),
     )
 
@@ -118,16 +119,17 @@ def _plan(
     if not form.is_valid():
         first = next(iter(form.errors.values()))
         return PlanView(problem=str(first[0]))
-    order = form.order(sets, mode=mode)
+    request, images = form.asked(sets, mode=mode)
     try:
-        prepared = prepare_run(project, order, configuration=configuration)
+        prepared = prepare(project, request, supplied=Supplied(images=images), configuration=configuration)
     except KromaError as error:
         return PlanView(problem=str(error))
     by_path = {item.content_uri: item for _, items in sets for item in items}
     return PlanView(
         prepared,
-        scenes=tuple(by_path[image.path] for image in order.scenes),
-        styles=tuple(by_path[image.path] for image in order.style_refs),
+        request,
+        scenes=tuple(by_path[image.path] for image in prepared.order.scenes),
+        styles=tuple((image, by_path.get(image.path)) for image in prepared.order.style_refs),
     )
 
 
@@ -160,16 +162,25 @@ def _facts(configuration: Configuration) -> dict[str, object]:
     except UnknownProvider as error:
         health = str(error)
     limit = configuration.manifest.safe_batch_limit
-    return {"provider_code": code, "provider_health": health, "batch_limit": limit}
+    on = [STEP_WORDS[step] for step in STEP_WORDS if getattr(configuration.plan, step)]
+    return {
+        "provider_code": code,
+        "provider_health": health,
+        "batch_limit": limit,
+        "steps_of_settings": f"as the settings say: {', '.join(on)}"
+        if on
+        else "as the settings say: nothing",
+    }
 
 
-def _first_form(project: Project, query: QueryDict) -> RunForm:
+def _first_form(project: Project, configuration: Configuration, query: QueryDict) -> RunForm:
     """Empty, with one set chosen (`?scenes=`), or as an earlier run was composed (`?again=`)."""
     if set_pk := _uuid(query.get("scenes", "")):
-        return RunForm(project, _filled(project, {"scene_sets": [str(set_pk)]}))
+        return _filled(RunForm(project, configuration), {"scene_sets": [str(set_pk)]})
     run_pk = _uuid(query.get("again", ""))
     run = Run.objects.filter(project=project, pk=run_pk).first() if run_pk else None
-    return RunForm(project, _filled(project, _as_before(run))) if run else RunForm(project)
+    form = RunForm(project, configuration)
+    return _filled(form, _as_before(run)) if run else form
 
 
 def _as_before(run: Run) -> dict[str, list[str]]:
@@ -185,17 +196,31 @@ def _as_before(run: Run) -> dict[str, list[str]]:
         "style_guide": [str(run.style_guide_id or "")],
         "scenes": [str(item.pk) for item in items if item.content_uri in scenes],
         "styles": [str(item.pk) for item in items if item.content_uri in styles],
+        **_steps_as_before(run),
     }
 
 
-def _filled(project: Project, chosen: dict[str, list[str]]) -> QueryDict:
-    """The form's first values with these instead, as a browser would send them."""
+def _steps_as_before(run: Run) -> dict[str, list[str]]:
+    """What the run's own request said about the steps, as fields of the form."""
+    words = {value: word for word, value in SWITCHED.items()}
+    fields = {}
+    for key, entry in run.settings_snapshot.get("settings", {}).items():
+        section, _, name = key.rpartition(".")
+        if section == "postprocess" and entry["layer"] == REQUEST:
+            value = entry["value"]
+            fields[name] = value if isinstance(value, list) else [words.get(value, value)]
+    return fields
+
+
+def _filled(form: RunForm, chosen: dict[str, list[str]]) -> RunForm:
+    """The form as a browser would send it, with its first values or these instead."""
     data = QueryDict(mutable=True)
-    for name, field in RunForm(project).fields.items():
+    for name, field in form.fields.items():
         data.setlist(name, [str(field.initial)] if field.initial is not None else [])
     for name, values in chosen.items():
         data.setlist(name, values)
-    return data
+    form.data, form.is_bound = data, True
+    return form
 
 
 def _sets(project: Project) -> Sets:

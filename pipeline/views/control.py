@@ -1,6 +1,7 @@
 """The buttons of a run, and those of a call in doubt."""
 
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from django import forms
@@ -10,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from pipeline.models import Attempt, Run
+from pipeline.providers.images import MAX_IMAGE_BYTES
 from pipeline.services import control
 from projects.access import Action, PageRequest, project_page
 from projects.errors import Invalid
@@ -68,8 +70,14 @@ def attempt_lost(request: PageRequest, project: Project, pk: UUID) -> HttpRespon
 @require_POST
 @project_page(Action.DECIDE_DOUBT)
 def attempt_arrived(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
-    """A call in doubt was billed."""
-    return _decided(request, project, pk, control.decide_arrived)
+    """A call in doubt was billed; the picture that the provider has may come with the form."""
+    upload = request.FILES.get("picture")
+    if upload is not None and (upload.size or 0) > MAX_IMAGE_BYTES:
+        raise Invalid(
+            f"The picture has more than {MAX_IMAGE_BYTES // 2**20} MB: no provider makes such a one"
+        )
+    picture = upload.read() if upload is not None else None
+    return _decided(request, project, pk, partial(control.decide_arrived, picture=picture))
 
 
 def _decided(request: PageRequest, project: Project, pk: UUID, decide: Callable[..., None]) -> HttpResponse:

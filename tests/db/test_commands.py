@@ -5,6 +5,7 @@ import json
 import uuid
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,11 +19,13 @@ from kroma_site.headless import failures, split_paths
 from kroma_site.prepare import database_fault, prepare
 from pipeline.engine.runlog import parse_summary
 from pipeline.models import Asset, Attempt, Candidate, Run
+from pipeline.providers.base import GenerateRequest
 from pipeline.services import ending
 from pipeline.services.runs import start_run
 from projects.access import OPERATOR
 from projects.models import AuditEvent, Membership, Project, User
-from tests.factories import make_plan, png
+from tests.factories import make_plan, picture, png
+from tests.fakes import FakeProvider, Use, work_through
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +88,7 @@ def test_a_run_without_the_confirmation_is_refused_before_anything_is_written(sc
     [
         (["--style-guide", "Nobody's"], "no style guide named"),
         (["--batch-limit", "1"], "batch limit of 1"),
-        (["--time", "night"], "needs the stage"),
+        (["--time", "night"], "'time' requires stage"),
         (["--seed", "-1"], "--seed must be"),
         (["--stage", "spring"], "invalid choice"),
         (["--style-refs", "nowhere.png"], "can't be read"),
@@ -97,6 +100,109 @@ def test_a_wrong_option_is_one_line(scenes: Path, options: list[str], words: str
         called("pipeline", "dry", "--project", "saltmarsh", "--input", str(scenes), *options)
     assert "\n" not in str(caught.value)
     assert not Run.objects.exists()
+
+
+def planned(*arguments: str) -> dict[str, Any]:
+    out, _ = called("pipeline", "dry", "--project", "saltmarsh", "--json", *arguments)
+    return dict(json.loads(out))
+
+
+@pytest.mark.acceptance("S-08")
+def test_options_of_the_steps_beat_the_settings_and_absent_ones_inherit(
+    scenes: Path, data_folder: Path
+) -> None:
+    file = data_folder / "config/pipeline.settings.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("[postprocess]\nupscale = true\ncolor = true\nbg_refine_openai_required = true\n")
+
+    def steps(*options: str) -> dict[str, Any]:
+        run = Run.objects.get(pk=planned("--input", str(scenes), *options)["run_id"])
+        return dict(run.settings_snapshot["postprocess"])
+
+    assert steps()["pipeline_order"] == ["generate", "upscale", "color"]
+    off = steps("--no-upscale", "--no-color")
+    assert off["pipeline_order"] == ["generate"]
+    assert steps("--color-profile", "cold_rain", "--upscale-backend", "ncnn") | {
+        "color_profile": "cold_rain",
+        "upscale_backend": "ncnn",
+    } == steps("--color-profile", "cold_rain", "--upscale-backend", "ncnn")
+    cut = steps("--bg-remove", "--refine", "--no-refine-required", "--bg-remove-backends", "PhotoRoom, rembg")
+    assert (cut["bg_remove_backends"], cut["bg_refine_openai_required"]) == (["photoroom", "rembg"], False)
+    assert cut["pipeline_order"][:3] == ["generate", "bg_remove", "bg_refine_openai"]
+    assert steps("--bg-remove", "--no-refine")["bg_refine_openai"] is False
+
+
+def test_files_and_a_provider_may_be_named(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps({"safe_batch_limit": 1}))
+    with pytest.raises(CommandError, match="batch limit of 1"):
+        planned("--input", str(scenes), "--manifest", str(tmp_path / "m.json"))
+    assert planned("--input", str(scenes), "--manifest", str(tmp_path / "m.json"), "--batch-limit", "5")["ok"]
+    for option, words in (
+        (["--provider", "nobody"], "Unknown provider 'nobody'"),
+        (["--app-settings", "no.toml"], "app settings file leads to"),
+        (["--project-settings", "no.toml"], "project settings file leads to"),
+        (["--postprocess-config", "no.json"], "'postprocess_config_path' of the request leads to"),
+        (["--bg-remove-backends", "scissors"], "each entry one of: rembg"),
+        (["--color-profile", " "], "must not be blank"),
+    ):
+        with pytest.raises(CommandError, match=words):
+            planned("--input", str(scenes), *option)
+
+
+def test_scenes_may_come_from_the_manifest_and_must_come_from_somewhere(
+    data_folder: Path, tmp_path: Path
+) -> None:
+    data_folder.mkdir(exist_ok=True)
+    (data_folder / "quay.png").write_bytes(png())
+    (data_folder / "m.json").write_text(json.dumps({"scene_refs": ["quay.png"]}))
+    assert [job["scene"] for job in planned("--manifest", "m.json")["plan"]] == ["quay"]
+    with pytest.raises(CommandError, match="no scene references"):
+        planned()
+    (data_folder / "m.json").write_text(json.dumps({"scene_refs": ["gone.png"]}))
+    with pytest.raises(CommandError, match=r"gone\.png is not there"):
+        planned("--manifest", "m.json")
+
+
+@pytest.mark.acceptance("P-04")
+def test_a_jobs_file_is_executed_as_it_is_written(
+    tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not Project.objects.exists()
+    root = data_folder / "var/projects/saltmarsh"
+    (root / "scenes").mkdir(parents=True)
+    for name in ("quay.png", "ink.png"):
+        (root / "scenes" / name).write_bytes(png())
+    monkeypatch.chdir(tmp_path)
+    jobs = [
+        {"id": "quay-night", "prompt": "Night.", "input_images": ["scenes/quay.png", "scenes/ink.png"]},
+        {"id": "quay-rain", "prompt": "Rain.", "input_images": ["var/projects/saltmarsh/scenes/quay.png"]},
+    ]
+    light = {"mode": "weather", "time": "night", "weather": "rain"}
+    Path("jobs.json").write_text(json.dumps([{**job, **light} for job in jobs]))
+    told = planned("--jobs", "jobs.json", "--candidates", "2")
+    run = Run.objects.get(pk=told["run_id"])
+    log = json.loads(Path(told["run_log_path"]).read_text())
+    assert [(job["id"], job["prompt"], job["mode"], job["time"], job["weather"]) for job in log["jobs"]] == [
+        ("quay-night", "Night.", "weather", "night", "rain"),
+        ("quay-rain", "Rain.", "weather", "night", "rain"),
+    ]
+    assert [len(job.inputs) for job in run.jobs.order_by("position")] == [2, 1]
+    assert told["plan"][1]["outputs"] == ["outputs/quay-rain__c1.png", "outputs/quay-rain__c2.png"]
+    for content, words in (
+        ("[]", "list of jobs"),
+        (json.dumps([{**jobs[0], "id": "a/b"}]), "'id'"),
+        (json.dumps([{**jobs[0], "input_images": ["/etc/hostname"]}]), "lies neither"),
+        (json.dumps([{**jobs[0], "input_images": ["gone.png"]}]), r"gone\.png is not there"),
+    ):
+        Path("jobs.json").write_text(content)
+        with pytest.raises(CommandError, match=words):
+            planned("--jobs", "jobs.json")
+    for arguments, words in (
+        (("--jobs", "none.json"), "can't be read"),
+        (("--jobs", "jobs.json", "--input", "x.png"), "names its own images"),
+    ):
+        with pytest.raises(CommandError, match=words):
+            planned(*arguments)
 
 
 def test_the_same_file_name_from_two_places_stays_two_scenes(tmp_path: Path) -> None:
@@ -154,6 +260,40 @@ def test_jobs_without_a_winner_say_why(project: Project) -> None:
     Candidate.objects.filter(job=job).update(status="failed", error={"message": "It rained."})
     run.jobs.update(status="failed", failure_reason="all_candidates_failed", finished_at=timezone.now())
     assert failures(run) == [{"job": job.job_key, "scene": job.label, "reason": "It rained."}]
+
+
+@pytest.mark.acceptance("X-09")
+def test_the_end_counts_the_jobs_without_a_winner(
+    scenes: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch, use: Use
+) -> None:
+    manifest = data_folder / "m.json"
+    data_folder.mkdir(exist_ok=True)
+    manifest.write_text(
+        json.dumps({"output_guard": {"enforce_grayscale": True, "fail_on_chroma_exceed": True}})
+    )
+    (scenes / "grey.png").write_bytes(png(number=7))
+
+    def answer(request: GenerateRequest) -> bytes:
+        if request.images[0].name != "grey.png":
+            return png(number=3)
+        buffer = io.BytesIO()
+        picture(mode="L").save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def worked(run: Run, **options: object) -> Run:
+        work_through(run)
+        return run
+
+    use(FakeProvider(answer=answer))
+    monkeypatch.setattr("kroma_site.headless.wait_for", worked)
+    with pytest.raises(CommandError, match=r"^2 of 3 jobs have no winner$"):
+        called(
+            *("pipeline", "run", "--project", "saltmarsh", "--input", str(scenes), "--confirm-spend"),
+            *("--manifest", "m.json"),
+        )
+    assert sorted(Run.objects.get().jobs.values_list("status", flat=True)) == [
+        "done", "failed_output_guard", "failed_output_guard",
+    ]  # fmt: skip
 
 
 def test_an_ending_worker_gives_back_its_own_leases_only(

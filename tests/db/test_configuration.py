@@ -63,6 +63,7 @@ def faults(project: Project, **named: Any) -> str:
 # --- Layers -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("S-02")
 def test_nothing_configured_is_valid_and_the_default(project: Project) -> None:
     found = load(project)
     assert (found.manifest, found.errors, found.warnings) == (DEFAULT_MANIFEST, (), ())
@@ -76,6 +77,7 @@ def test_nothing_configured_is_valid_and_the_default(project: Project) -> None:
     assert list(report.summary().values())[:4] == [False, False, None, None]
 
 
+@pytest.mark.acceptance("S-01")
 def test_request_beats_project_beats_app_beats_default(project: Project) -> None:
     def profile(request: SettingsLayer = NOTHING_ASKED) -> tuple[str | None, str]:
         found = load(project, request=request).effective
@@ -91,6 +93,7 @@ def test_request_beats_project_beats_app_beats_default(project: Project) -> None
     assert load(project, request=SettingsLayer(upscale=True)).plan.upscale is True
 
 
+@pytest.mark.acceptance("S-02", "S-03", "S-04")
 @pytest.mark.parametrize("write", [app_file, project_file])
 def test_toml_beats_json_without_mixing_and_says_so(project: Project, write: Any) -> None:
     write({"postprocess": {"upscale_backend": "ncnn", "color_profile": "cold_rain"}})
@@ -111,6 +114,7 @@ def test_an_empty_file_sets_nothing(project: Project) -> None:
     assert validated(project).summary()["app_settings_loaded"] is False
 
 
+@pytest.mark.acceptance("S-03")
 def test_paths_in_either_file_count_from_the_app_root(project: Project, app_root: Path) -> None:
     put(app_root / "config/m.json", {"safe_batch_limit": 3})
     project_file({"manifest_path": " config/m.json "})
@@ -123,6 +127,7 @@ def test_paths_in_either_file_count_from_the_app_root(project: Project, app_root
 # --- Named files ------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("S-05")
 def test_a_named_project_file_counts_from_the_project_root(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -132,6 +137,7 @@ def test_a_named_project_file_counts_from_the_project_root(
     assert load(project, named=Named(project_settings=" mine.toml ")).plan.color is True
 
 
+@pytest.mark.acceptance("S-09")
 @pytest.mark.parametrize(
     ("field", "words"),
     [
@@ -199,6 +205,7 @@ def test_a_file_in_an_input_root_may_be_named(project: Project, tmp_path: Path, 
 # --- What is found ----------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("S-15")
 def test_all_problems_of_all_files_are_reported_at_once(project: Project, app_root: Path) -> None:
     app_file({"provider_code": "nobody", "postprocess": {"color": "yes", "upscale_backend": "magic"}})
     project_file("[pipeline", form="toml")
@@ -255,6 +262,7 @@ def test_a_profile_that_does_not_exist_is_an_error_once_colour_is_on(project: Pr
     )
 
 
+@pytest.mark.acceptance("S-07")
 def test_every_file_is_read_once(project: Project, app_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app_file({"manifest_path": "m.json", "postprocess_config_path": "p.json"})
     project_file({"postprocess": {"color": False}})
@@ -277,6 +285,7 @@ def test_every_file_is_read_once(project: Project, app_root: Path, monkeypatch: 
 # --- Runs -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("S-10", "S-12")
 def test_the_manifest_decides_limit_candidates_guard_and_prompt(project: Project, app_root: Path) -> None:
     manifest = {
         "safe_batch_limit": 1,
@@ -323,9 +332,10 @@ def test_the_provider_comes_from_the_first_layer_that_names_one(project: Project
         make_plan(project)
     project_file({"provider_code": "local"})
     assert make_plan(project).provider_code == "local"
-    order = RunOrder(mode="run", scenes=(put_scene(project),), provider_code="nobody")
+    order = RunOrder(mode="run", scenes=(put_scene(project),))
+    asked = load(project, request=SettingsLayer(provider_code="nobody"))
     with pytest.raises(PlanRefused, match="Unknown provider 'nobody'"):
-        prepare_run(project, order)
+        prepare_run(project, order, configuration=asked)
 
 
 def test_the_composer_shows_the_limit_of_the_manifest_and_what_is_wrong(
@@ -357,6 +367,7 @@ def called(*arguments: str) -> dict[str, Any]:
     return dict(json.loads(out.getvalue()))
 
 
+@pytest.mark.acceptance("S-14")
 def test_the_examples_pass_unchanged() -> None:
     examples = "pipeline/examples"
     told = called("--app-root", str(CHECKOUT), "--app-settings", f"{examples}/pipeline.settings.toml")
@@ -371,6 +382,16 @@ def test_the_examples_pass_unchanged() -> None:
     )
     told = called("--app-root", str(CHECKOUT), *named)
     assert (told["errors"], told["warnings"]) == ([], [])
+
+
+@pytest.mark.acceptance("S-14")
+def test_the_readme_explains_the_layers_and_names_the_examples() -> None:
+    text = " ".join((CHECKOUT / "README.md").read_text().split())
+    assert (
+        "from the first layer that sets it: the request, `<project root>/.kroma/pipeline.settings.toml`"
+        in text
+    )
+    assert "`pipeline/examples/`" in text
 
 
 def test_the_command_ends_with_the_errors_a_line_each(project: Project, capsys: Any) -> None:
@@ -403,6 +424,7 @@ def test_a_wrong_option_is_an_error(project: Project, arguments: list[str], word
         called(*arguments)
 
 
+@pytest.mark.acceptance("S-15")
 def test_project_root_and_files_anywhere_without_a_project(tmp_path: Path, app_root: Path) -> None:
     with CaptureQueriesContext(connection) as queries:
         put(tmp_path / "mine/.kroma/pipeline.settings.toml", "[pipeline.postprocess]\ncolor = true\n")

@@ -21,7 +21,7 @@ from pipeline.store import store_for
 from projects.access import OPERATOR
 from projects.errors import Invalid, PlanChanged, PlanRefused, PriceUnknown, SpendNotConfirmed
 from projects.models import AuditEvent, Project
-from tests.factories import make_plan, make_run, png
+from tests.factories import make_plan, make_run, png, upload
 from tests.fakes import FakeProvider, Use, expire_leases, work_through
 
 pytestmark = pytest.mark.django_db
@@ -411,6 +411,27 @@ def test_an_arrived_call_is_spent_and_ends_its_run(project: Project, use: Use) -
     assert states(run) == ("failed", ["failed"], ["failed"])
     assert run.candidates.get().error["code"] == "arrived_without_file"
     assert AuditEvent.objects.filter(event_code="attempt.arrived").count() == 1
+
+
+def test_an_arrived_call_goes_on_with_the_picture_that_a_person_brings(
+    project: Project, use: Use, alice_client: Client
+) -> None:
+    run, attempt, provider = doubtful_run(project, use)
+    url = reverse("pipeline:attempt-arrived", args=[project.slug, attempt.pk])
+    answer = alice_client.post(url, {"picture": upload(data=b"no picture")}, follow=True)
+    assert "is no image" in answer.content.decode() or answer.status_code == 400
+    attempt.refresh_from_db()
+    assert attempt.status == "in_doubt"
+    picture = png(number=7)
+    alice_client.post(url, {"picture": upload(data=picture)})
+    attempt.refresh_from_db()
+    assert (attempt.status, attempt.cost_usd, reserved(run)) == ("arrived", Decimal("0.04"), Decimal(0))
+    calls = len(provider.requests)
+    work_through(run)
+    assert states(run) == ("ok", ["done"], ["done"])
+    assert len(provider.requests) == calls, "it is not bought again"
+    assert store_for(project).read(run.candidates.get().final_asset.rel_path) == picture
+    assert run.cost_events.get().total_cost_usd == Decimal("0.04")
 
 
 @pytest.mark.parametrize("first", [control.decide_lost, control.decide_arrived])

@@ -100,7 +100,7 @@ def test_color_with_profiles_of_ones_own(made: Project, tmp_path: Path) -> None:
     file.write_text(json.dumps({"profiles": {"ink": {"brightness": 0.5}}}))
     record = told("color", "--project", made.slug, "--profile", "ink", "--settings-file", str(file))
     assert record["settings"] == str(file)
-    with pytest.raises(CommandError, match="no profile 'neutral'"):
+    with pytest.raises(CommandError, match="'neutral' is unknown; use ink"):
         called("color", "--project", made.slug, "--settings-file", str(file))
 
 

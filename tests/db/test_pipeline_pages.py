@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -305,6 +306,56 @@ def test_a_run_is_composed_again_from_its_inputs(
     run = Run.objects.get()
     again = erin_client.get(reverse("pipeline:run-new", args=[project.slug]), {"again": str(run.pk)})
     assert hidden(again)["plan_hash"] == run.plan_hash
+
+
+@pytest.mark.acceptance("S-08")
+def test_steps_are_chosen_or_left_to_the_settings(
+    erin_client: Client, project: Project, scenes: ReferenceSet, data_folder: Path
+) -> None:
+    file = data_folder / "config/pipeline.settings.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"postprocess": {"color": True, "color_profile": "cold_rain"}}))
+    url, plan_url = (reverse(f"pipeline:run-{name}", args=[project.slug]) for name in ("new", "plan"))
+    page = erin_client.get(url).content.decode()
+    assert "as the settings say (on)" in page
+    assert "as the settings say (cold_rain)" in page
+    dry = {**order(scenes), "do": "dry"}
+    erin_client.post(url, dry)
+    erin_client.post(url, {**dry, "color": "off", "upscale": "on", "upscale_backend": "ncnn"})
+    erin_client.post(url, {**dry, "color_profile": "neutral", "bg_remove_backends": ["photoroom", "rembg"]})
+    kept, asked, named = (run.settings_snapshot for run in Run.objects.order_by("created_at"))
+    assert (kept["postprocess"]["color"], kept["postprocess"]["color_profile"]) == (True, "cold_rain")
+    assert asked["postprocess"]["pipeline_order"] == ["generate", "upscale"]
+    assert (asked["postprocess"]["upscale_backend"], asked["postprocess"]["color"]) == ("ncnn", False)
+    assert named["postprocess"]["color_profile"] == "neutral"
+    assert named["settings"]["postprocess.bg_remove_backends"]["layer"] == "request"
+    shown = erin_client.post(plan_url, order(scenes, color="maybe"), **HTMX).content.decode()
+    assert "maybe is not one of the available choices" in shown
+
+
+def test_the_steps_come_back_when_a_run_is_composed_again(
+    erin_client: Client, project: Project, scenes: ReferenceSet
+) -> None:
+    url = reverse("pipeline:run-new", args=[project.slug])
+    steps = {"color": "on", "color_profile": "neutral", "bg_remove": "off", "bg_remove_backends": "photoroom"}
+    erin_client.post(url, {**order(scenes, **steps), "do": "dry"})
+    form = erin_client.get(url, {"again": str(Run.objects.get().pk)}).context["form"]
+    assert {name: form[name].value() for name in ("color", "color_profile", "bg_remove", "upscale")} == {
+        "color": "on", "color_profile": "neutral", "bg_remove": "off", "upscale": None,
+    }  # fmt: skip
+    assert form["bg_remove_backends"].value() == ["photoroom"]
+    assert form.steps_chosen
+
+
+def test_style_references_of_the_manifest_are_shown(
+    erin_client: Client, project: Project, scenes: ReferenceSet, data_folder: Path
+) -> None:
+    (data_folder / "config").mkdir(parents=True)
+    (data_folder / "ink.png").write_bytes(png(number=9))
+    (data_folder / "m.json").write_text(json.dumps({"style_refs": ["ink.png"]}))
+    (data_folder / "config/pipeline.settings.json").write_text(json.dumps({"manifest_path": "m.json"}))
+    shown = erin_client.post(reverse("pipeline:run-plan", args=[project.slug]), order(scenes), **HTMX)
+    assert "(of the manifest)" in shown.content.decode()
 
 
 # --- Runs -------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,19 +20,6 @@ POSTGRES = os.environ.get("KROMA_TEST_POSTGRES", "")
 REDIS = os.environ.get("KROMA_TEST_REDIS", "")
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def database() -> Iterator[str]:
-    """The address of an empty PostgreSQL database of this test's own."""
-    if not POSTGRES:
-        absent("KROMA_TEST_POSTGRES names no PostgreSQL server")
-    name = f"kroma_{uuid.uuid4().hex}"
-    with psycopg.connect(POSTGRES, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    yield f"{POSTGRES.rpartition('/')[0]}/{name}"
-    with psycopg.connect(POSTGRES, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

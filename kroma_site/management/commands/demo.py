@@ -10,7 +10,7 @@ from kroma_site.headless import failures, split_paths, wait_for, winner_list
 from kroma_site.prepare import OperatorCommand, prepare, worker_count
 from pipeline.models import Run
 from pipeline.services.references import find_inputs
-from pipeline.services.runs import start_run
+from pipeline.services.trigger import carry_out
 from pipeline.services.winners import publish_winners
 from pipeline.store import store_for
 from projects.access import Principal
@@ -39,8 +39,8 @@ class Command(OperatorCommand):
             self.say("Building the example universe Saltmarsh.")
             self.say("It is drawn in the classical looks: ink, hatching and flat colour.")
             project = universe.build()
-            plan = universe.plan(project, scenes=scenes)
-            run = start_run(plan, by=Principal(first_owner()), confirm_spend=True)
+            plan, request = universe.plan(project, scenes=scenes)
+            run = carry_out(plan, request, by=Principal(first_owner()))
             self.say(f"{plan.n_images} images, free, runs here.")
         run = wait_for(run, n_workers=workers, say=self.say, bar=sys.stderr.isatty() and not once)
         self._tell(run, as_json=options["json"])

@@ -1,18 +1,26 @@
-from argparse import SUPPRESS, ArgumentParser
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, _ArgumentGroup
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError, CommandParser
 
-from kroma_site.headless import RunCommand, split_paths, summary, summary_fields
+from kroma_site.headless import RunCommand, split_paths, summary_fields
 from kroma_site.prepare import prepare, worker_count
 from kroma_site.universes import existing_project, project_named
+from kroma_site.validation import add_file_options, add_place_options, named_by, places_at
+from pipeline.engine.errors import PlanningError
+from pipeline.engine.jobs import ReadyJob, read_jobs
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
-from pipeline.services.configuration import Named, Places, load, validate
-from pipeline.services.planning import PreparedRun, RunOrder, check_order, prepare_run
-from pipeline.services.references import as_inputs, copy_found, find_inputs
-from pipeline.services.runs import record_dry_run, start_run
+from pipeline.engine.settings import UPSCALE_BACKENDS, SettingsLayer
+from pipeline.engine.trigger import LARGEST_SEED, TriggerRequest
+from pipeline.models import Run
+from pipeline.services.configuration import Places, validate
+from pipeline.services.planning import PreparedRun
+from pipeline.services.references import find_inputs
+from pipeline.services.sources import Brought
+from pipeline.services.trigger import Supplied, carry_out, plan_resolved, resolve, summary
 from projects.access import OPERATOR
 from projects.errors import SpendNotConfirmed
 from projects.models import Project, ProjectStorage, StyleGuide
@@ -39,16 +47,9 @@ class Command(RunCommand):
     def _validate(self, *, project: str, project_root: str, app_root: str, **options: Any) -> None:
         if project and (project_root or app_root):
             raise CommandError("--project knows its own places: leave --project-root and --app-root out")
-        named = Named(
-            app_settings=options["app_settings"],
-            project_settings=options["project_settings"],
-            manifest=options["manifest"],
-            postprocess_config=options["postprocess_config"],
-            by_operator=True,
-        )
         found = project_named(project) if project else None
-        places = Places.of(found) if found else _places(project_root, app_root)
-        report = validate(places, named=named, project=found)
+        places = Places.of(found) if found else places_at(app_root, project_root)
+        report = validate(places, named=named_by(options), project=found)
         if options["json"] or not report.errors:
             self.print_json(report.summary())
         report.refuse()
@@ -58,40 +59,37 @@ class Command(RunCommand):
             raise SpendNotConfirmed(
                 "A run that makes images needs --confirm-spend; `pipeline dry` shows what it would make"
             )
-        if not 0 <= options["seed"] < 2**63:
+        if not 0 <= options["seed"] <= LARGEST_SEED:
             raise CommandError("--seed must be a whole number from 0 to 2^63 - 1")
-        scenes, styles = split_paths(options["input"]), split_paths(options["style_refs"])
+        if options["jobs"] and (options["input"] or options["style_refs"]):
+            raise CommandError("A jobs file names its own images: leave --input and --style-refs out")
         # All is looked at before anything is changed.
-        found_scenes, found_styles = find_inputs(scenes), find_inputs(styles)
+        jobs = _jobs(options["jobs"])
+        scenes, styles = _brought("scenes", options["input"]), _brought("styles", options["style_refs"])
         prepare()
         project = existing_project(options["project"])
-        order = RunOrder(
-            mode=mode,
-            scenes=tuple(as_inputs(found_scenes, place="scenes")),
-            style_refs=tuple(as_inputs(found_styles, place="styles")),
-            stage=options["stage"],
-            time=options["time"],
-            weather=options["weather"],
-            candidates=options["candidates"],
-            seed=options["seed"],
-            style_guide=_style_guide(project, options["style_guide"]),
-            batch_limit=options["batch_limit"],
+        request = _request(mode, options, scenes=scenes, styles=styles)
+        if options["style_guide"]:
+            request = replace(request, style_guide_id=_style_guide_id(project, options["style_guide"]))
+        supplied = Supplied(
+            images={image.path: image for image in (*scenes.images(), *styles.images())},
+            brought=tuple(part for part in (scenes, styles) if part.found),
+            jobs=jobs,
+            by_operator=True,
         )
-        configuration = load(project or _project_to_be(options["project"]))
-        check_order(project or _project_to_be(options["project"]), order, configuration=configuration)
+        resolved = resolve(project or _project_to_be(options["project"]), request, supplied=supplied)
         project = project or self._new_project(options["project"])
-        copy_found(project, found_scenes, place="scenes")
-        copy_found(project, found_styles, place="styles")
-        plan = prepare_run(project, order, configuration=configuration)
+        plan = plan_resolved(project, resolved)
         for warning in plan.warnings:
             self.say(f"Note: {warning}")
+        run = carry_out(plan, request, by=OPERATOR)
         if mode == "dry":
-            self._dry(plan, as_json=options["json"])
-        else:
-            self._run(plan, n_workers=options["workers"], as_json=options["json"])
+            self._tell_plan(plan, run, as_json=options["json"])
+            return
+        self.say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
+        self.finish(run, n_workers=options["workers"], as_json=options["json"])
 
-    def _dry(self, plan: PreparedRun, *, as_json: bool) -> None:
-        run = record_dry_run(plan, by=OPERATOR)
+    def _tell_plan(self, plan: PreparedRun, run: Run, *, as_json: bool) -> None:
         if as_json:
             self.print_json({"ok": True, "run_id": str(run.pk), **described(plan), **summary_fields(run)})
             return
@@ -105,11 +103,6 @@ class Command(RunCommand):
         for line in summary(run):
             self.stdout.write(line)
 
-    def _run(self, plan: PreparedRun, *, n_workers: int, as_json: bool) -> None:
-        run = start_run(plan, by=OPERATOR, confirm_spend=True)
-        self.say(f"{plan.n_images} images, {price(plan)}. Run {run.pk}")
-        self.finish(run, n_workers=n_workers, as_json=as_json)
-
     def _new_project(self, name: str) -> Project:
         project = create_project(name=name, owner=first_owner(), by=OPERATOR)
         self.say(f"Made the universe {project.slug}, which belongs to local.")
@@ -117,45 +110,107 @@ class Command(RunCommand):
 
 
 def _add_run_options(parser: ArgumentParser) -> None:
-    for option in ("--traceback", "--no-color", "--force-color"):  # Django's, which may stand here too
+    # Django's, which may stand here too; its --no-color would hide ours.
+    for option in ("--traceback", "--force-color"):
         parser.add_argument(option, action="store_true", default=SUPPRESS, help=SUPPRESS)
     parser.add_argument("--project", required=True, metavar="SLUG", help="made if it does not exist")
     parser.add_argument(
-        "--input", required=True, action="append", metavar="PATH", help="scene images or folders of them"
+        "--input",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="scene images or folders of them; the manifest's if left out",
     )
     parser.add_argument("--style-refs", action="append", default=[], metavar="A,B")
-    parser.add_argument("--stage", default="style", choices=STAGES)
-    parser.add_argument("--time", choices=TIMES)
-    parser.add_argument("--weather", choices=WEATHERS)
+    parser.add_argument("--jobs", default="", metavar="FILE", help="ready-made jobs instead, as JSON")
+    parser.add_argument("--stage", default="", choices=STAGES)
+    parser.add_argument("--time", default="", choices=TIMES)
+    parser.add_argument("--weather", default="", choices=WEATHERS)
     parser.add_argument("--candidates", type=int, metavar="N", help="per scene")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--style-guide", default="", metavar="NAME")
     parser.add_argument("--batch-limit", type=int, metavar="N", help="most scenes of one run")
+    parser.add_argument("--provider", default="", metavar="CODE")
+    _add_step_options(parser.add_argument_group("steps after generation, else as the settings say"))
+    add_file_options(parser.add_argument_group("files instead of the usual ones"))
     parser.add_argument("--workers", type=worker_count, default=settings.WORKERS, metavar="N")
     parser.add_argument("--confirm-spend", action="store_true", help="run only: it may make images")
     parser.add_argument("--json", action="store_true", help="one object on standard output")
+
+
+def _add_step_options(group: _ArgumentGroup) -> None:
+    for option, says in (
+        ("--bg-remove", "cut the image out of its background"),
+        ("--refine", "refine the cut-out by one more paid call"),
+        ("--refine-required", "an image fails if its refinement does"),
+        ("--upscale", "upscale the image"),
+        ("--color", "apply a colour profile"),
+    ):
+        group.add_argument(option, action=BooleanOptionalAction, default=None, help=says)
+    group.add_argument("--bg-remove-backends", metavar="A,B", help="tried in this order")
+    group.add_argument("--upscale-backend", choices=list(UPSCALE_BACKENDS))
+    group.add_argument("--color-profile", metavar="NAME")
+
+
+def _request(mode: str, options: dict[str, Any], *, scenes: Brought, styles: Brought) -> TriggerRequest:
+    return TriggerRequest(
+        mode=mode,
+        confirm_spend=True,  # for a run it was asked for above, and a dry one has no use for it
+        scene_refs=tuple(image.path for image in scenes.images()) or None,
+        style_refs=tuple(image.path for image in styles.images()) or None,
+        stage=options["stage"],
+        time=options["time"],
+        weather=options["weather"],
+        candidates=options["candidates"],
+        postprocess=_asked_steps(options),
+        manifest_path=options["manifest"].strip(),
+        app_settings_path=options["app_settings"].strip(),
+        project_settings_path=options["project_settings"].strip(),
+        provider_code=options["provider"].strip(),
+        seed=options["seed"],
+        batch_limit=options["batch_limit"],
+    )
+
+
+def _asked_steps(options: dict[str, Any]) -> SettingsLayer:
+    """What the options say about the steps after generation."""
+    backends = options["bg_remove_backends"]
+    named = None if backends is None else tuple(name.strip().lower() for name in backends.split(","))
+    return SettingsLayer(
+        postprocess_config_path=options["postprocess_config"].strip() or None,
+        upscale=options["upscale"],
+        upscale_backend=options["upscale_backend"],
+        color=options["color"],
+        color_profile=options["color_profile"],
+        bg_remove=options["bg_remove"],
+        bg_remove_backends=named,
+        bg_refine_openai=options["refine"],
+        bg_refine_openai_required=options["refine_required"],
+    )
+
+
+def _jobs(name: str) -> tuple[ReadyJob, ...]:
+    """The jobs of a file of the operator, relative to the working directory."""
+    if not name:
+        return ()
+    try:
+        return read_jobs(Path(name).expanduser().read_bytes(), source=name)
+    except PlanningError as error:
+        raise CommandError(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise CommandError(f"The jobs file {name} can't be read ({error})") from error
+
+
+def _brought(place: str, paths: list[str]) -> Brought:
+    return Brought(place, tuple(find_inputs(split_paths(paths))))
 
 
 def _add_validate_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--project", default="", metavar="SLUG", help="the one option that needs the database"
     )
-    parser.add_argument("--project-root", default="", metavar="PATH")
-    parser.add_argument(
-        "--app-root", default="", metavar="PATH", help="that of this installation if left out"
-    )
-    parser.add_argument("--app-settings", default="", metavar="FILE", help="from the app root")
-    parser.add_argument("--project-settings", default="", metavar="FILE", help="from the project root")
-    parser.add_argument("--manifest", default="", metavar="FILE", help="from the app root")
-    parser.add_argument("--postprocess-config", default="", metavar="FILE", help="from the app root")
+    add_place_options(parser)
     parser.add_argument("--json", action="store_true", help="print the object also when something is wrong")
-
-
-def _places(project_root: str, app_root: str) -> Places:
-    return Places.at(
-        Path(app_root or settings.APP_ROOT).absolute(),
-        Path(project_root).absolute() if project_root else None,
-    )
 
 
 def _project_to_be(name: str) -> Project:
@@ -193,10 +248,8 @@ def price(plan: PreparedRun) -> str:
     return f"{plan.price_usd} USD" if plan.price_usd else "free, runs here"
 
 
-def _style_guide(project: Project | None, name: str) -> StyleGuide | None:
-    if not name:
-        return None
+def _style_guide_id(project: Project | None, name: str) -> str:
     guide = StyleGuide.objects.filter(project=project, name=name).first() if project else None
     if guide is None:
         raise CommandError(f"The universe has no style guide named “{name}”: write it in its library first")
-    return guide
+    return str(guide.pk)

@@ -21,17 +21,20 @@ def found(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in discover_images(root)]
 
 
+@pytest.mark.acceptance("P-07")
 def test_order_of_the_reference(tmp_path: Path) -> None:
     make(tmp_path, ["b.png", "a.png", "a-dir/1.jpg", "z-dir/2.jpg", "notes.txt"])
     assert found(tmp_path) == ["a-dir/1.jpg", "a.png", "b.png", "z-dir/2.jpg"]
 
 
+@pytest.mark.acceptance("P-07")
 def test_capitals_come_first_and_a_folder_stands_at_its_own_name(tmp_path: Path) -> None:
     # As whole paths "a/x.png" would come after "a.png" and "a-b.png"; by entry "a" comes before both.
     make(tmp_path, ["a/x.png", "a-b.png", "a.png", "B.TIFF", "ä.webp"])
     assert found(tmp_path) == ["B.TIFF", "a/x.png", "a-b.png", "a.png", "ä.webp"]
 
 
+@pytest.mark.acceptance("P-07")
 @given(
     files=st.lists(
         st.from_regex(r"[abAB]{1,2}(/[abZ\-.]{1,3})?\.png", fullmatch=True), unique=True, max_size=8

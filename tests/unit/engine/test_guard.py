@@ -52,6 +52,7 @@ def test_delta_refuses_other_shapes(wrong: NDArray[np.uint8]) -> None:
         chroma_delta(wrong)
 
 
+@pytest.mark.acceptance("X-06")
 @pytest.mark.parametrize(
     ("enforce", "fail", "hard", "soft"),
     [
@@ -154,6 +155,7 @@ def test_a_damaged_file_never_breaks_the_guard(kind: str, cut: int, damage: list
     assert (file.chroma_delta is None) == (file.hard_fail_reasons == ("image_read_failed",))
 
 
+@pytest.mark.acceptance("X-06")
 @pytest.mark.parametrize(
     ("value", "wanted"), [(0.00005, 0.0001), (2.00003, 2.0), (-0.00005, -0.0001), (6.66666, 6.6667), (0, 0)]
 )

@@ -31,6 +31,7 @@ WRONG: list[tuple[str, str, object]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.acceptance("S-12")
 def test_an_empty_document_is_the_default() -> None:
     assert manifest_from_document({}, source="m.json") == DEFAULT_MANIFEST
     assert DEFAULT_MANIFEST.safe_batch_limit == 20
@@ -42,6 +43,7 @@ def test_an_empty_document_is_the_default() -> None:
     assert all(DEFAULT_MANIFEST.prompts.values())
 
 
+@pytest.mark.acceptance("S-10")
 @pytest.mark.parametrize(("section", "key", "value"), WRONG)
 def test_a_wrong_value_names_key_and_file(section: str, key: str, value: object) -> None:
     document: dict[str, Any] = {section: {key: value}} if section else {key: value}
@@ -52,6 +54,7 @@ def test_a_wrong_value_names_key_and_file(section: str, key: str, value: object)
     assert "config/m.json" in str(caught.value)
 
 
+@pytest.mark.acceptance("S-11")
 @pytest.mark.parametrize("entry", ["", "  ", None, 1, []])
 def test_a_bad_list_entry_is_counted(entry: object) -> None:
     with pytest.raises(PlanningError, match=r"'style_refs\[1\]' in m\.json"):

@@ -14,6 +14,7 @@ MOMENT = datetime(2026, 5, 4, 21, 7, 52, 118_999, tzinfo=UTC)
 SAFE = re.compile(r"[a-z0-9_-]+")
 
 
+@pytest.mark.acceptance("P-01")
 @pytest.mark.parametrize(
     ("scene", "wanted"),
     [
@@ -39,6 +40,7 @@ def test_job_ids_are_unique_and_safe_file_names(scenes: list[str]) -> None:
     assert all(SAFE.fullmatch(key) and "__" not in key for key in ids)
 
 
+@pytest.mark.acceptance("X-03")
 @given(text=st.text())
 def test_sanitising_is_safe_and_changes_nothing_the_second_time(text: str) -> None:
     once = sanitised(text)
@@ -46,12 +48,14 @@ def test_sanitising_is_safe_and_changes_nothing_the_second_time(text: str) -> No
     assert sanitised(once) == once
 
 
+@pytest.mark.acceptance("X-03")
 def test_sanitising_keeps_underscores_and_falls_back() -> None:
     assert sanitised("Tower__c2 (Final).v3") == "tower__c2_final_v3"
     assert sanitised("屋上") == "image"
     assert sanitised("__", empty="file") == "file"
 
 
+@pytest.mark.acceptance("X-04")
 def test_full_chain_of_the_reference() -> None:
     plan = PostprocessPlan(
         upscale=True,
@@ -71,6 +75,7 @@ def test_full_chain_of_the_reference() -> None:
     assert files.final == files.colour_corrected
 
 
+@pytest.mark.acceptance("X-02", "X-04")
 def test_one_candidate_has_no_number_and_ends_where_the_chain_ends() -> None:
     off = candidate_names("style_1_a", index=1, total=1, postprocess=PostprocessPlan.off())
     assert off.final == off.generated == "outputs/style_1_a.png"
@@ -79,11 +84,13 @@ def test_one_candidate_has_no_number_and_ends_where_the_chain_ends() -> None:
     assert candidate_names("a", index=1, total=1, postprocess=upscaled).final == "upscaled/a_x2.webp"
 
 
+@pytest.mark.acceptance("X-03")
 def test_a_profile_of_signs_leaves_its_underscore() -> None:
     plan = PostprocessPlan(color=True, color_profile="!!!")
     assert candidate_names("a", index=1, total=1, postprocess=plan).final == "color_corrected/a_.png"
 
 
+@pytest.mark.acceptance("X-02")
 @pytest.mark.parametrize(("index", "total"), [(0, 1), (1, 0), (3, 2)])
 def test_a_candidate_that_does_not_exist_has_no_name(index: int, total: int) -> None:
     with pytest.raises(PlanningError, match="'a'"):

@@ -30,6 +30,7 @@ def hashed(plan: RunPlan, inputs: dict[str, str] = INPUTS, **provider: object) -
     return plan_hash(plan, inputs=inputs, provider={"provider_code": "local"} | provider)
 
 
+@pytest.mark.acceptance("P-01", "X-05")
 def test_one_job_per_scene_in_order() -> None:
     plan = planned(replace(REQUEST, stage="weather", time="night", weather="rain", candidates=2))
     assert [job.id for job in plan.jobs] == ["weather_1_quay_wide_01", "weather_2_tower_stairs"]
@@ -105,6 +106,7 @@ requests = st.builds(
 )
 
 
+@pytest.mark.acceptance("P-04", "X-05")
 @given(request=requests)
 def test_planning_is_deterministic_and_no_two_files_collide(request: RunRequest) -> None:
     post = PostprocessPlan(color=True, color_profile="neutral", upscale=True, upscale_backend="pillow")

@@ -27,6 +27,7 @@ def test_off_is_generation_only() -> None:
     }
 
 
+@pytest.mark.acceptance("S-13")
 @given(upscale=st.booleans(), color=st.booleans(), bg=st.booleans(), refine=st.booleans())
 def test_order_and_companions(upscale: bool, color: bool, bg: bool, refine: bool) -> None:
     plan = PostprocessPlan(

@@ -61,6 +61,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
     return value  # type: ignore[return-value]
 
 
+@pytest.mark.acceptance("S-13")
 @pytest.mark.parametrize(("key", "value"), WRONG)
 def test_a_wrong_value_names_file_and_key(key: str, value: object) -> None:
     with pytest.raises(PlanningError) as caught:
@@ -69,6 +70,7 @@ def test_a_wrong_value_names_file_and_key(key: str, value: object) -> None:
     assert "c/p.json" in str(caught.value)
 
 
+@pytest.mark.acceptance("S-13")
 def test_nothing_written_is_the_default() -> None:
     assert config_from_document({}, source="p.json") == DEFAULT_CONFIG
     assert (DEFAULT_CONFIG.upscale.scale, DEFAULT_CONFIG.bg_remove.rembg.model) == (2, "birefnet-general")
@@ -130,6 +132,7 @@ def plan(config: PostprocessConfig = DEFAULT_CONFIG, **settings: Any) -> Postpro
     return effective_plan(merge([(APP, SettingsLayer(**settings)), (CONFIG, config.written)]), config)
 
 
+@pytest.mark.acceptance("S-13")
 def test_settings_beat_the_file_and_the_file_beats_the_defaults() -> None:
     document = {
         "upscale": {"backend": "ncnn", "scale": 4, "format": "webp"},

@@ -19,6 +19,7 @@ def composed(stage: str, *, invention: bool = False, style_guide: str = "", **pr
     return compose_prompt(manifest, stage=stage, time="night", weather="rain", style_guide=style_guide)
 
 
+@pytest.mark.acceptance("P-01", "S-12")
 @pytest.mark.parametrize(
     ("stage", "wanted"), [("style", "base"), ("time", "base night"), ("weather", "base night rain")]
 )
@@ -32,6 +33,7 @@ def test_the_style_guide_follows_the_base() -> None:
     assert composed("style", invention=True, style_guide="  ") == "base"
 
 
+@pytest.mark.acceptance("P-01")
 def test_a_needed_chunk_that_is_blank_is_named() -> None:
     with pytest.raises(PlanningError, match=r"prompts\.time_night"):
         composed("weather", time_night=" ")

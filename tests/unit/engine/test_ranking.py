@@ -34,6 +34,7 @@ def report(*deltas: float | None, hard: bool = False, soft: bool = False) -> Gua
     return GuardReport("a", GuardSettings(True, False, 2.0, False), tuple(files))
 
 
+@pytest.mark.acceptance("X-06")
 def test_rank_averages_the_excess_of_the_files_that_were_read() -> None:
     assert rank_of(report(3.25, 1.0, None, soft=True), 2.0) == Rank(0, 3, 0.625)
     assert rank_of(report(2.0, soft=True), 2.0) == Rank(0, 1, 0.0)
@@ -41,6 +42,7 @@ def test_rank_averages_the_excess_of_the_files_that_were_read() -> None:
     assert rank_of(report(), 2.0) == Rank.ZERO == ZERO
 
 
+@pytest.mark.acceptance("X-07")
 @given(
     results=st.lists(st.tuples(st.sampled_from(STATUSES), ranks), min_size=1, max_size=8),
     seed=st.integers(),
@@ -56,12 +58,14 @@ def test_the_outcome_does_not_depend_on_the_order_of_the_list(
     assert (outcome.status == "done") == (outcome.failure_reason == "") == bool(best)
 
 
+@pytest.mark.acceptance("X-07")
 def test_the_winner_has_the_best_rank_then_the_lowest_number() -> None:
     one, two, three = result(1, rank=Rank(0, 1, 0.5)), result(2), result(3)
     assert job_outcome([three, one, two]) == JobOutcome("done", 2, "2.png", "")
     assert job_outcome([result(2, rank=Rank(0, 1, 0.4)), one]).selected_candidate == 2
 
 
+@pytest.mark.acceptance("X-08")
 @pytest.mark.parametrize(
     ("statuses", "status", "reason"),
     [
@@ -78,6 +82,7 @@ def test_a_job_without_a_winner_says_why(statuses: list[str], status: str, reaso
     assert job_outcome(results) == JobOutcome(status, None, None, reason)
 
 
+@pytest.mark.acceptance("X-08")
 def test_what_must_not_happen_is_refused() -> None:
     with pytest.raises(RuntimeError, match="Candidate 1 "):
         job_outcome([CandidateResult(1, "done", ZERO, None)])

@@ -90,6 +90,7 @@ def jobs_of(log: dict[str, object]) -> list[dict[str, Any]]:
     return jobs
 
 
+@pytest.mark.acceptance("P-09")
 def test_dry_log_of_the_reference() -> None:
     request = RunRequest("dry", SCENES[:1], STYLES, stage="time", time="night", candidates=3)
     post = PostprocessPlan(color=True, color_profile="cinematic_warm")
@@ -148,6 +149,7 @@ def test_dry_log_of_the_reference() -> None:
     }
 
 
+@pytest.mark.acceptance("X-10", "X-08")
 def test_run_log_of_a_won_and_a_lost_job() -> None:
     plan = make_plan("run")
     records = [make_job(plan, 1, [14.3021, 8.0002]), make_job(plan, 0, [9.25, 7.1042])]
@@ -195,6 +197,7 @@ def test_run_log_of_a_won_and_a_lost_job() -> None:
         assert job["input_sha256"] == [None, None]
 
 
+@pytest.mark.acceptance("X-10")
 def test_a_failed_candidate_carries_its_error_and_an_open_job_stays_planned() -> None:
     plan = make_plan("run")
     error = {
@@ -224,6 +227,7 @@ def test_a_failed_candidate_carries_its_error_and_an_open_job_stays_planned() ->
     assert "candidates" not in second
 
 
+@pytest.mark.acceptance("X-08")
 def test_records_that_do_not_fit_the_plan_are_refused() -> None:
     plan = make_plan("run")
     with pytest.raises(ValueError, match="no job elsewhere"):
@@ -233,6 +237,7 @@ def test_records_that_do_not_fit_the_plan_are_refused() -> None:
         run_log(plan, HEADER, [orphan], inputs={})
 
 
+@pytest.mark.acceptance("X-11")
 def test_the_guard_block_of_a_real_report() -> None:
     settings = GuardSettings(True, False, 2.0, False)
     report = inspect_pixels(np.full((2, 2, 3), (109, 100, 100), np.uint8), file="a.png", settings=settings)
@@ -242,6 +247,7 @@ def test_the_guard_block_of_a_real_report() -> None:
     assert block["bad_archive"] is None
 
 
+@pytest.mark.acceptance("P-11")
 def test_rendering_is_indented_utf8_with_a_final_newline() -> None:
     log = {"project": "湿地", "odd": "a\udcff", "rain": "🌧", "n": [1]}
     text = render(log)
@@ -250,6 +256,7 @@ def test_rendering_is_indented_utf8_with_a_final_newline() -> None:
     assert json.loads(text.encode().decode()) == log
 
 
+@pytest.mark.acceptance("P-11")
 def test_the_five_lines_of_the_reference() -> None:
     path = f"{ROOT}/runs/run_2026-05-04T20-58-03-417Z.json"
     lines = summary_lines(
@@ -276,6 +283,7 @@ def test_a_paid_run_is_queued_or_completed(phase: str | None, word: str) -> None
 texts = st.text(min_size=1).filter(str.strip)
 
 
+@pytest.mark.acceptance("I-01")
 @given(path=texts, slug=texts, root=texts, n_jobs=st.integers(0, 10**6), mode=st.sampled_from(["dry", "run"]))
 def test_what_is_written_is_read_back(path: str, slug: str, root: str, n_jobs: int, mode: str) -> None:
     lines = summary_lines(run_log_path=path, project_slug=slug, project_root=root, n_jobs=n_jobs, mode=mode)
@@ -283,6 +291,7 @@ def test_what_is_written_is_read_back(path: str, slug: str, root: str, n_jobs: i
     assert parse_summary("noise\n" + "\r\n".join(lines) + "\n") == Summary(path, slug, root, n_jobs, mode)
 
 
+@pytest.mark.acceptance("I-01")
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -44,6 +44,7 @@ def read(doc: object, source: str = "s.toml") -> tuple[SettingsLayer, Findings]:
     return read_layer(doc, findings), findings
 
 
+@pytest.mark.acceptance("S-06")
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_value_names_file_key_and_value(name: str, value: object, wrapped: bool) -> None:
@@ -130,6 +131,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 layers = st.builds(SettingsLayer, **VALUES)
 
 
+@pytest.mark.acceptance("S-01")
 @given(stack=st.tuples(layers, layers, layers, layers))
 def test_for_every_key_the_first_layer_that_sets_it_wins(stack: tuple[SettingsLayer, ...]) -> None:
     names = (REQUEST, PROJECT, APP, CONFIG)
