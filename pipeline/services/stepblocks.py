@@ -81,7 +81,8 @@ class StepBlocks:
             "input": self._shown(source),
             "output": self._shown(name),
             "scale": self.plan.upscale_scale,
-            "model": self.config.upscale_model(backend),
+            # The tool knows better where it stands in for the model that was asked for.
+            "model": row.metadata["parameters"].get("model") or self.config.upscale_model(backend),
             **_added(row),
         }
 

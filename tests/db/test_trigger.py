@@ -250,7 +250,7 @@ def test_a_dry_run_of_scenes_writes_its_log_and_the_folders(
 ) -> None:
     provider = use(FakeProvider())
     put(data_folder / "m.json", {"generation": {"candidates": 2}, "output_guard": {"max_chroma_delta": 3}})
-    post = SettingsLayer(upscale=True, upscale_backend="ncnn")
+    post = SettingsLayer(upscale=True, upscale_backend="pillow")
     run = trigger_run(project, replace(DRY, manifest_path="m.json", postprocess=post), by=OPERATOR)
     assert {"outputs", "runs", "archive/bad", "archive/replaced"} <= files_below(store_for(project).root)
     log = log_of(run)
