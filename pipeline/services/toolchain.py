@@ -52,6 +52,12 @@ class Toolchain:
         """What makes the files what they are: recorded with the run and hashed into the plan."""
         return [{"step": step, **description(tool)} for step, tool in self.tools]
 
+    @property
+    def upscale_model(self) -> str:
+        """The model that enlarges; the tool knows better where it stands in for the one asked for."""
+        said = self.upscaler.parameters().get("model") if self.upscaler else None
+        return str(said or self.config.upscale_model(self.plan.upscale_backend or ""))
+
     def price_usd(self) -> Decimal | None:
         """What the steps of one candidate cost at most, in USD; None when one of them has no known price.
 

@@ -29,7 +29,7 @@ class Command(FilesCommand):
         record: dict[str, object] = {
             "backend": used,
             "scale": chain.plan.upscale_scale,
-            "model": chain.config.upscale_model(used),
+            "model": chain.upscale_model,
         }
         words = f"enlarged {chain.plan.upscale_scale} times by {used}"
         self.tell(outcome, record, words=words, as_json=options["json"], shown=picked("seconds"))
