@@ -9,10 +9,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from pipeline.tools import registry
 from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
-from tests.fakes import FakeProvider, Use
+from tests.fakes import FakePaidTool, FakeProvider, FakeTool, Tool, Use, UseTools
 from tests.standin import StandIn, standing_in
 
 # Races between connections: SQLite lets one writer in at a time, so they say something on PostgreSQL only.
@@ -55,6 +56,33 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
         for module in ("execution", "planning", "control"):
             monkeypatch.setattr(f"pipeline.services.{module}.provider_for", provided)
         return provider
+
+    return install
+
+
+@pytest.fixture
+def use_tools(monkeypatch: pytest.MonkeyPatch) -> UseTools:
+    """Let these be the tools that everything calls: backends of the cut-out, the refine pass, upscalers."""
+
+    def install(
+        *cutters: Tool, refiner: FakePaidTool | None = None, upscaler: FakeTool | None = None
+    ) -> None:
+        by_code = {tool.code: tool for tool in cutters}
+
+        def one_of(code: str) -> Tool:
+            if code not in by_code:
+                raise registry.ToolUnknown(f"Unknown backend '{code}'")
+            return by_code[code]
+
+        def refining() -> FakePaidTool:
+            if refiner is None:
+                raise registry.ToolUnknown("No refine pass")
+            return refiner
+
+        monkeypatch.setattr(registry, "background_remover", lambda code, config, access: one_of(code))
+        monkeypatch.setattr(registry, "refiner", lambda config, access: refining())
+        if upscaler is not None:
+            monkeypatch.setattr(registry, "upscaler", lambda code, config: upscaler)
 
     return install
 

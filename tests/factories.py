@@ -2,9 +2,12 @@
 
 import io
 import itertools
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
@@ -85,6 +88,29 @@ def make_plan(
         mode=mode, scenes=scenes, style_refs=styles, candidates=candidates, seed=seed, batch_limit=10_000
     )
     return prepare_run(project, order)
+
+
+def configure(
+    project: Project,
+    *,
+    steps: Mapping[str, object] | None = None,
+    config: Mapping[str, object] | None = None,
+    manifest: Mapping[str, object] | None = None,
+    colours: Mapping[str, object] | None = None,
+) -> None:
+    """Settings of a universe: its steps, and the post-process, manifest and colour files that they name."""
+    app_root = Path(settings.APP_ROOT)
+    app_root.mkdir(parents=True, exist_ok=True)
+    config = {"upscale": {"backend": "pillow"}, "bg_remove": {"openai": {"enabled": False}}, **(config or {})}
+    if colours is not None:
+        (app_root / "colours.json").write_text(json.dumps({"profiles": colours}))
+        config["color"] = {"settings_file": "colours.json"}
+    (app_root / "config.json").write_text(json.dumps(config))
+    (app_root / "manifest.json").write_text(json.dumps(manifest or {}))
+    folder = store_for(project).root / ".kroma"
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"postprocess": steps or {}, "postprocess_config_path": "config.json"}
+    (folder / "pipeline.settings.json").write_text(json.dumps({**document, "manifest_path": "manifest.json"}))
 
 
 def make_finished_run(project: Project, *, n_scenes: int = 1, candidates: int = 1) -> Run:

@@ -1,14 +1,19 @@
 """Stand-ins at the edge, and the steps of a worker without its process."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 from django.utils import timezone
+from PIL import Image
 
 from pipeline.models import Candidate, Run
-from pipeline.providers.base import GenerateRequest, Health, ProviderResult
+from pipeline.providers.base import GenerateRequest, Health, ProviderRefused, ProviderResult
 from pipeline.services import execution
+from pipeline.tools.base import Pixels, ToolAnswer, ToolFailed
 from tests.factories import png
 
 
@@ -43,7 +48,76 @@ class FakeProvider:
         return ProviderResult(self.answer(request), "image/png", "png", "fake", "96x128", "", cost)
 
 
+@dataclass
+class FakeTool:
+    """Runs here. Clears the left half of a picture, or fails with `fault`; counts its pictures."""
+
+    code: str
+    fault: str = ""
+    lack: str = ""
+    version: str = "fake-1"
+    seen: list[Pixels] = field(default_factory=list)
+
+    def missing(self) -> str:
+        return self.lack
+
+    def parameters(self) -> Mapping[str, object]:
+        return {"model": "fake", "weights_sha256": "0" * 64}
+
+    def apply(self, pixels: Pixels) -> Pixels:
+        self.seen.append(pixels)
+        if self.fault:
+            raise ToolFailed(self.fault, code="fake_failed")
+        return cleared(pixels)
+
+
+@dataclass
+class FakePaidTool:
+    """Clears the left half of a picture for 2 cents, or refuses with `fault`; counts its calls."""
+
+    code: str
+    fault: str = ""
+    lack: str = ""
+    version: str = "paid-1"
+    cost: Decimal | None = Decimal("0.02")
+    answer: Callable[[bytes], bytes] | None = None
+    calls: list[bytes] = field(default_factory=list)
+
+    def missing(self) -> str:
+        return self.lack
+
+    def parameters(self) -> Mapping[str, object]:
+        return {"model": "paid"}
+
+    def price(self) -> Decimal | None:
+        return self.cost
+
+    def call(self, png: bytes, *, name: str) -> ToolAnswer:
+        self.calls.append(png)
+        if self.fault:
+            raise ProviderRefused(self.fault, code="provider_refused", http_status=402)
+        return ToolAnswer(
+            (self.answer or cleared_png)(png), "png", cost_usd=self.cost or Decimal(0), model="paid"
+        )
+
+
+def cleared(pixels: Pixels) -> Pixels:
+    """With alpha that is 0 in the left half."""
+    alpha = np.full(pixels.shape[:2], 255, np.uint8)
+    alpha[:, : pixels.shape[1] // 2] = 0
+    return np.dstack((pixels[..., :3], alpha))
+
+
+def cleared_png(png: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        Image.fromarray(cleared(np.asarray(image.convert("RGB")))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 Use = Callable[[FakeProvider], FakeProvider]
+Tool = FakeTool | FakePaidTool
+UseTools = Callable[..., None]
 
 
 def work_through(run: Run) -> None:

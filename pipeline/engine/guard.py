@@ -3,6 +3,7 @@
 import math
 import struct
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from PIL import Image
 from pipeline.engine.discovery import discover_images
 from pipeline.engine.manifest import GuardSettings
 
+# For the record of what judged a file: changes when the same file would be judged otherwise.
+GUARD_CODE, GUARD_VERSION = "chroma", "1"
 NOT_GRAYSCALE_LIKE = "not_grayscale_like"
 CHROMA_EXCEEDS_THRESHOLD = "chroma_exceeds_threshold"
 IMAGE_READ_FAILED = "image_read_failed"
@@ -128,15 +131,18 @@ def inspect_pixels(rgb: NDArray[np.uint8], *, file: str, settings: GuardSettings
     return GuardReport(file, settings, (_judged(rgb, file, settings),))
 
 
-def inspect_path(path: Path, *, settings: GuardSettings) -> GuardReport:
+def inspect_path(
+    path: Path, *, settings: GuardSettings, watch: Callable[[list[Path]], Iterable[Path]] = iter
+) -> GuardReport:
     """Judge a file, or every image of a folder; what is missing or unreadable is a hard failure.
 
+    `watch` gets the images and hands them out one by one, so that it sees how far the work is.
     Raises `PlanningError` for a folder that can't be read.
     """
     name = path.as_posix()
     if not path.exists():
         return GuardReport(name, settings, (_unjudged(name, INPUT_NOT_FOUND),))
-    files = tuple(_inspected(image, settings) for image in discover_images(path))
+    files = tuple(_inspected(image, settings) for image in watch(discover_images(path)))
     return GuardReport(name, settings, files or (_unjudged(name, NO_IMAGES_FOUND),))
 
 

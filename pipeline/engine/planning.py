@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -125,12 +125,19 @@ def candidate_seed(seed: int, job_id: str, index: int) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
-def plan_hash(plan: RunPlan, *, inputs: Mapping[str, str], provider: Mapping[str, object]) -> str:
+def plan_hash(
+    plan: RunPlan,
+    *,
+    inputs: Mapping[str, str],
+    provider: Mapping[str, object],
+    tools: Sequence[Mapping[str, object]] = (),
+) -> str:
     """sha256 (hex) over everything that determines the images and their price.
 
     `inputs` maps the path of an input image to the sha256 of its bytes; an image enters by its
     content, or by its path where `inputs` does not know it (a dry run may miss files). `provider`
-    is what the provider needs to make the same image again: code, model, size, weights. The mode
+    is what the provider needs to make the same image again: code, model, size, weights; `tools` is
+    the same of each tool of the steps after it, in their order. The mode
     does not enter: a paid run must match the dry run that was looked at.
     """
     post = plan.postprocess
@@ -151,6 +158,8 @@ def plan_hash(plan: RunPlan, *, inputs: Mapping[str, str], provider: Mapping[str
         "files": [post.upscale_scale, post.upscale_format, post.bg_remove_format],
         "guard": plan.guard.as_dict(),
         "provider": dict(provider),
+        # Left out where there are none, as plans without steps have always been hashed.
+        **({"tools": [dict(tool) for tool in tools]} if tools else {}),
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()

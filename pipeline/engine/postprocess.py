@@ -72,6 +72,11 @@ class PostprocessPlan:
         }
         return tuple(step for step, on in steps.items() if on)
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether anything follows generation."""
+        return self.bg_remove or self.upscale or self.color
+
     def as_dict(self) -> dict[str, object]:
         """The nine keys as they stand in a run log."""
         return {

@@ -1,7 +1,9 @@
 """The post-process configuration: how each step works, and the steps that a run has in the end."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
+from typing import Any, Self
 
 from pipeline.engine.documents import Findings, Section
 from pipeline.engine.errors import PlanningError
@@ -121,6 +123,30 @@ class PostprocessConfig:
     color: Colour = field(default_factory=Colour)
     bg_remove: BgRemove = field(default_factory=BgRemove)
     written: SettingsLayer = field(default_factory=SettingsLayer)
+
+    def as_dict(self) -> dict[str, object]:
+        """How each step works, as plain values, for the record of a run; `written` is not in it."""
+        return {section: asdict(getattr(self, section)) for section in ("upscale", "color", "bg_remove")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `as_dict()` wrote; a section that is missing has its defaults."""
+        upscale, bg_remove = dict(values.get("upscale", {})), dict(values.get("bg_remove", {}))
+        if "python" in upscale:
+            upscale["python"] = UpscalePython(**upscale["python"])
+        sections = {"rembg": Rembg, "photoroom": HttpBackend, "removebg": HttpBackend, "openai": Refine}
+        for name, section in sections.items():
+            if name in bg_remove:
+                bg_remove[name] = section(**bg_remove[name])
+        if "backends" in bg_remove:
+            bg_remove["backends"] = tuple(bg_remove["backends"])
+        return cls(Upscale(**upscale), Colour(**values.get("color", {})), BgRemove(**bg_remove))
+
+    def upscale_model(self, backend: str) -> str:
+        """The model of an upscale backend as run logs name it."""
+        return {"ncnn": self.upscale.model_name, "python": self.upscale.python.model_name}.get(
+            backend, "lanczos"
+        )
 
 
 DEFAULT_CONFIG = PostprocessConfig()

@@ -126,17 +126,20 @@ def explain(
     rivals: Iterable[CandidateResult] = (),
     reasons: Sequence[str] = (),
     error: str = "",
+    guarded: bool = True,
 ) -> str:
     """One plain sentence for an artist: why this candidate ranks where it does.
 
     `threshold` is the guard's `max_chroma_delta`, `rivals` are the job's candidates, `reasons` the
-    hard failures of this one's guard report, `error` the text of the step that failed.
+    hard failures of this one's guard report, `error` the text of the step that failed, `guarded` is False
+    where the guard was off.
     """
     match result.status:
         case "done" if winner is not None and result.index == winner.index:
-            text = f"Chosen: {_verdict(result.rank, threshold)}{_over_rivals(result, rivals)}"
+            verdict = _verdict(result.rank, threshold, guarded)
+            text = f"Chosen: {verdict}{_over_rivals(result, rivals)}"
         case "done":
-            verdict = _verdict(result.rank, threshold)
+            verdict = _verdict(result.rank, threshold, guarded)
             text = f"{verdict[0].upper()}{verdict[1:]}{_under_winner(result, winner)}"
         case "failed_output_guard":
             text = f"Rejected by the guard: {_rejection(result.rank, threshold, reasons)}"
@@ -152,7 +155,9 @@ def explain(
     return f"{text}."
 
 
-def _verdict(rank: Rank, threshold: float) -> str:
+def _verdict(rank: Rank, threshold: float, guarded: bool) -> str:
+    if not guarded:
+        return "the guard is switched off"
     if not rank.soft_warnings and not rank.hard_failures:
         return "passed the guard with no warning"
     return f"{_colour_above(rank, threshold)}: {_warnings(rank)}"

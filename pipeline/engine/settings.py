@@ -10,6 +10,16 @@ UPSCALE_BACKENDS = MappingProxyType({name: name for name in ("ncnn", "python", "
 BG_BACKENDS = MappingProxyType({name: name for name in ("rembg", "photoroom", "removebg")})
 
 REQUEST, PROJECT, APP, CONFIG, DEFAULT = "request", "project", "app", "postprocess_config", "default"
+# Where a value came from, in a sentence.
+ORIGINS = MappingProxyType(
+    {
+        REQUEST: "the request",
+        PROJECT: "the project settings",
+        APP: "the app settings",
+        CONFIG: "the post-process config",
+        DEFAULT: "the defaults",
+    }
+)
 
 # Field of a layer -> its dotted key inside the settings object.
 KEYS: Mapping[str, str] = MappingProxyType(

@@ -31,6 +31,7 @@ from pipeline.engine.settings import (
     CONFIG,
     DEFAULT,
     KEYS,
+    ORIGINS,
     PROJECT,
     REQUEST,
     Effective,
@@ -39,22 +40,13 @@ from pipeline.engine.settings import (
     read_layer,
 )
 from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services.toolchain import Settled, settle
 from projects.errors import ConfigurationInvalid, PlanRefused
 from projects.models import Project, ProjectStorage
 
 LARGEST_FILE = 1024 * 1024  # bytes; such files are written by hand
 PARTS = MappingProxyType({APP: "App settings", PROJECT: "Project settings"})
 MANIFEST, POSTPROCESS, COLOUR = "Planning manifest", "Post-process config", "Colour settings"
-# Where a value came from, in a sentence.
-ORIGINS = MappingProxyType(
-    {
-        REQUEST: "the request",
-        PROJECT: "the project settings",
-        APP: "the app settings",
-        CONFIG: "the post-process config",
-        DEFAULT: "the defaults",
-    }
-)
 
 Content = TypeVar("Content")
 
@@ -196,21 +188,15 @@ class Configuration:
         if self.errors:
             raise PlanRefused(". ".join(map(str, self.errors)))
 
-    def refuse_steps(self) -> None:
-        """Raise `PlanRefused` if a step after generation is on: those can be planned, not yet made."""
-        for sentence in self.steps_on():
-            raise PlanRefused(
-                f"{sentence}: it can only be planned, in a dry run; switch it off to make images"
-            )
-
-    def steps_on(self) -> list[str]:
-        """For each step that is on, a sentence that names its key and layer."""
-        return [
-            f"'{KEYS[step]}' is switched on by {ORIGINS[self.effective.origin[step]]}, and no tool of this "
-            "version carries the step out"
-            for step in ("bg_remove", "upscale", "color")
-            if getattr(self.plan, step)
-        ]
+    def settled(self, project: Project | None) -> Settled:
+        """The tools of the steps that are on, and what stands against them for this project."""
+        return settle(
+            self.plan,
+            self.postprocess_config,
+            self.profiles.get(self.plan.color_profile or ""),
+            project,
+            origin=self.effective.origin,
+        )
 
 
 @dataclass(frozen=True)
@@ -251,10 +237,10 @@ def load(
     return _Loader(Places.of(project), named).load(request)
 
 
-def validate(places: Places, *, named: Named = NOTHING_NAMED) -> Report:
-    """Look for everything that is wrong or odd, without the database.
+def validate(places: Places, *, named: Named = NOTHING_NAMED, project: Project | None = None) -> Report:
+    """Look for everything that is wrong or odd. Without `project` the database is not needed.
 
-    Keys and programs of the steps are not looked for: they are the concern of the tools.
+    Keys are then looked for in the environment only.
     """
     found = _Loader(places, named).load(NOTHING_ASKED)
     file, errors = found.effective.values.manifest_path or "the default manifest", list(found.errors)
@@ -279,8 +265,10 @@ def validate(places: Places, *, named: Named = NOTHING_NAMED) -> Report:
         origin = found.effective.origin["provider_code"]
         message = f"'provider_code' of {ORIGINS[origin]} can't be used: {error}"
         errors.append(Note(PARTS.get(origin, "Request"), Problem("", "provider_code", message)))
-    steps = [Note(POSTPROCESS, Problem("", "", sentence)) for sentence in found.steps_on()]
-    return Report(found, tuple(errors), (*found.warnings, *steps))
+    settled = found.settled(project)
+    errors += [Note(POSTPROCESS, Problem("", "", sentence)) for sentence in settled.problems]
+    odd = [Note(POSTPROCESS, Problem("", "", sentence)) for sentence in settled.warnings]
+    return Report(found, tuple(errors), (*found.warnings, *odd))
 
 
 def decided(files: Files, request: SettingsLayer) -> Configuration:

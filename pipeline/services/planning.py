@@ -15,6 +15,7 @@ from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.accounts import access_to
 from pipeline.services.configuration import Configuration, load
+from pipeline.services.toolchain import Settled, Toolchain
 from pipeline.store import AssetStore, store_for
 from projects.errors import Invalid, PlanRefused, ProviderUnusable
 from projects.models import Project, ReferenceItem, StyleGuide
@@ -91,6 +92,7 @@ class PreparedRun:
     inputs: Mapping[str, str]  # path -> sha256
     images: Mapping[str, InputImage]  # path -> image
     warnings: tuple[str, ...]
+    chain: Toolchain  # the tools of the steps after generation
 
     @property
     def price_usd(self) -> Decimal | None:
@@ -119,7 +121,7 @@ def prepare_run(
     run names it among the warnings.
     """
     configuration = configuration or load(project)
-    provider, plan = _planned(project, order, configuration)
+    provider, plan, settled = _planned(project, order, configuration)
     store = store_for(project)
     images = {image.path: image for image in order.images}
     inputs, missing = _hashes(store, images)
@@ -129,7 +131,9 @@ def prepare_run(
     lack = provider.missing()
     if lack and order.mode == "run":
         raise ProviderUnusable(lack)
-    warnings = [*map(str, configuration.warnings), *missing, *filter(None, [lack])]
+    # A dry run is told what a paid one would be refused for.
+    stands_against = (*settled.problems, *missing, *filter(None, [lack]))
+    warnings = [*map(str, configuration.warnings), *settled.warnings, *stands_against]
     if plan.n_candidates > plan.max_candidates:  # a paid run has been refused by now
         warnings.append(
             f"'candidates' is {plan.n_candidates}, more than 'generation.max_candidates' "
@@ -143,14 +147,15 @@ def prepare_run(
         project=project,
         order=order,
         plan=plan,
-        plan_hash=plan_hash(plan, inputs=inputs, provider=description),
-        image_prices_usd=tuple(provider.estimate(generate_request(job, 0, store)) for job in plan.jobs),
+        plan_hash=plan_hash(plan, inputs=inputs, provider=description, tools=settled.chain.described()),
+        image_prices_usd=_prices(provider, plan, store, settled.chain),
         provider=description,
         provider_lack=lack,
         configuration=configuration,
         inputs=inputs,
         images=images,
         warnings=tuple(warnings),
+        chain=settled.chain,
     )
 
 
@@ -187,10 +192,11 @@ def display_name(store: AssetStore, name: str) -> str:
 
 def _planned(
     project: Project, order: RunOrder, configuration: Configuration
-) -> tuple[ImageProvider, RunPlan]:
+) -> tuple[ImageProvider, RunPlan, Settled]:
     configuration.refuse_errors()
+    settled = configuration.settled(project)
     if order.mode == "run":
-        configuration.refuse_steps()
+        settled.refuse_problems()
     request = RunRequest(
         mode=order.mode,
         scenes=tuple(image.path for image in order.scenes),
@@ -218,7 +224,7 @@ def _planned(
     try:
         code = configuration.provider_code
         provider = provider_for(code, access_to(project, code))
-        return provider, plan_run(request, configuration.manifest, configuration.plan)
+        return provider, plan_run(request, configuration.manifest, settled.plan), settled
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
 
@@ -240,3 +246,12 @@ def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[s
         except OSError as error:
             missing.append(f"The image {image.label} can't be read ({path}): {error.strerror}")
     return hashes, missing
+
+
+def _prices(
+    provider: ImageProvider, plan: RunPlan, store: AssetStore, chain: Toolchain
+) -> tuple[Decimal | None, ...]:
+    """What one candidate of each job costs at most, with its steps; None where a price is not known."""
+    steps = chain.price_usd()
+    images = [provider.estimate(generate_request(job, 0, store)) for job in plan.jobs]
+    return tuple(None if price is None or steps is None else price + steps for price in images)

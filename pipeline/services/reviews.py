@@ -2,9 +2,8 @@
 
 from django.db import transaction
 
-from pipeline.engine.ingest import guard_limit
 from pipeline.models import Candidate, Review, RunJob
-from pipeline.services.runs import write_reasons
+from pipeline.services.runs import guard_of, write_reasons
 from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid
@@ -51,7 +50,7 @@ def pick(job: RunJob, candidate_index: int, *, by: Principal, note: str = "") ->
         raise Invalid(f"{job} is still being made")
     with transaction.atomic():
         RunJob.objects.filter(pk=job.pk).update(selected_candidate_index=candidate_index)
-        write_reasons(candidates, candidate_index, threshold=guard_limit(job.run.settings_snapshot))
+        write_reasons(candidates, candidate_index, guard=guard_of(job.run))
         Candidate.objects.filter(pk=chosen.pk).update(
             rank_reason=f"Picked by {by.name or 'a person'} over the automatic ranking."
         )

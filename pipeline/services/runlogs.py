@@ -6,10 +6,11 @@ from pipeline.engine import names, runlog
 from pipeline.engine.manifest import GuardSettings
 from pipeline.engine.names import candidate_names
 from pipeline.engine.planning import PlannedCandidate, PlannedJob, RunPlan, RunRequest
-from pipeline.engine.postprocess import PostprocessPlan
 from pipeline.engine.ranking import JobOutcome, Rank
 from pipeline.models import Candidate, Run, RunJob
 from pipeline.services.planning import display_name, display_path
+from pipeline.services.stepblocks import StepBlocks
+from pipeline.services.toolchain import plan_of
 from pipeline.store import AssetStore, store_for
 
 
@@ -37,6 +38,7 @@ def render_run_log(run: Run, store: AssetStore) -> str:
             "candidates__quality_reports",
             "candidates__output_asset",
             "candidates__final_asset",
+            "candidates__assets",
         )
     )
     root = display_path(store.root)
@@ -71,10 +73,11 @@ def render_run_log(run: Run, store: AssetStore) -> str:
         for event in run.cost_events.select_related("attempt__candidate__job").order_by("created_at")
         if event.attempt and event.attempt.candidate
     ]
+    steps = StepBlocks.of(run, store)
     log = runlog.run_log(
         plan,
         header,
-        [_job_record(job, store) for job in jobs],
+        [_job_record(job, store, steps) for job in jobs],
         inputs=inputs,
         model=fresh.model_name,
         size=fresh.image_size,
@@ -85,10 +88,7 @@ def render_run_log(run: Run, store: AssetStore) -> str:
 
 
 def _plan(run: Run, jobs: list[RunJob], shown: dict[str, str]) -> RunPlan:
-    # Runs from before there were settings have no names of files.
-    postprocess = PostprocessPlan.from_dicts(
-        run.settings_snapshot["postprocess"], run.settings_snapshot.get("postprocess_files", {})
-    )
+    postprocess = plan_of(run)
     generation = run.settings_snapshot["generation"]
     request = RunRequest(
         mode=run.run_mode,
@@ -128,8 +128,8 @@ def _plan(run: Run, jobs: list[RunJob], shown: dict[str, str]) -> RunPlan:
     return RunPlan(request, planned, run.n_candidates, generation["max_candidates"], postprocess, guard)
 
 
-def _job_record(job: RunJob, store: AssetStore) -> runlog.JobRecord:
-    candidates = tuple(_candidate_record(candidate, store) for candidate in job.candidates.all())
+def _job_record(job: RunJob, store: AssetStore, steps: StepBlocks) -> runlog.JobRecord:
+    candidates = tuple(_candidate_record(candidate, store, steps, job) for candidate in job.candidates.all())
     final = {record.index: record.final_output for record in candidates}
     outcome = JobOutcome(
         status=job.status,
@@ -140,7 +140,9 @@ def _job_record(job: RunJob, store: AssetStore) -> runlog.JobRecord:
     return runlog.JobRecord(job.job_key, outcome, candidates)
 
 
-def _candidate_record(candidate: Candidate, store: AssetStore) -> runlog.CandidateRecord:
+def _candidate_record(
+    candidate: Candidate, store: AssetStore, steps: StepBlocks, job: RunJob
+) -> runlog.CandidateRecord:
     output, final = candidate.output_asset, candidate.final_asset
     report = next((row for row in candidate.quality_reports.all() if row.report_type == "output_guard"), None)
     return runlog.CandidateRecord(
@@ -156,5 +158,6 @@ def _candidate_record(candidate: Candidate, store: AssetStore) -> runlog.Candida
         original_sha256=candidate.original_sha256 or None,
         attempts=len(candidate.attempts.all()),
         output_guard=report.summary["output_guard"] if report else None,
+        **steps.blocks(candidate, job),
         error=candidate.error if candidate.status == "failed" else None,
     )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
@@ -12,12 +13,15 @@ from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
 from pipeline.engine import names
+from pipeline.engine.ingest import guard_limit
+from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
 from pipeline.enqueue import queue_is_empty, ring_after_run, ring_candidates
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.services import budgets, limits, runlogs
 from pipeline.services.after_run import after_run
 from pipeline.services.planning import PreparedRun, prepare_run
+from pipeline.services.toolchain import snapshot_of
 from pipeline.store import store_for
 from projects import audit
 from projects.access import Principal
@@ -115,7 +119,7 @@ def close_job_if_finished(job: RunJob) -> None:
         )
         if not closed:
             return
-        write_reasons(candidates, outcome.selected_candidate, threshold=_threshold(job.run))
+        write_reasons(candidates, outcome.selected_candidate, guard=guard_of(job.run))
     close_run_if_finished(job.run)
 
 
@@ -243,7 +247,7 @@ def ring_again(now: datetime | None = None) -> int:
     return n_ended + len(stalled) + n_waiting + len(jobs) + len(runs) + len(owing)
 
 
-def write_reasons(candidates: list[Candidate], selected: int | None, *, threshold: float) -> None:
+def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: GuardSettings) -> None:
     """Write into each candidate of a job, in words, why it ranks where it ranks; mark the winner's file."""
     results = {candidate.candidate_index: _result(candidate) for candidate in candidates}
     winner = results.get(selected) if selected else None
@@ -252,18 +256,21 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, threshol
         candidate.rank_reason = explain(
             result,
             winner,
-            threshold=threshold,
+            threshold=guard.max_chroma_delta,
+            guarded=guard.enabled,
             rivals=results.values(),
             reasons=candidate.error.get("reasons", ()),
             error=candidate.error.get("message", ""),
         )[:500]
     Candidate.objects.bulk_update(candidates, ["rank_reason"])
     finals = [candidate.final_asset_id for candidate in candidates if candidate.final_asset_id]
-    Asset.objects.filter(pk__in=finals).update(kind="candidate_output")
+    generated = [candidate.output_asset_id for candidate in candidates if candidate.output_asset_id]
+    # An imported job may share files with one that was made here, whose rows stay as they are.
+    files = Asset.objects.filter(job__in={candidate.job_id for candidate in candidates})
+    files.filter(pk__in=finals, kind="job_final_output").update(kind="candidate_final_output")
+    files.filter(pk__in=generated).update(kind="candidate_output")
     if winner:
-        Asset.objects.filter(pk__in=finals, candidate__candidate_index=winner.index).update(
-            kind="job_final_output"
-        )
+        files.filter(pk__in=finals, candidate__candidate_index=winner.index).update(kind="job_final_output")
 
 
 @contextmanager
@@ -296,6 +303,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
             "generation": {"candidates": plan.n_candidates, "max_candidates": plan.max_candidates},
             "postprocess": plan.postprocess.as_dict(),
             "postprocess_files": plan.postprocess.files_as_dict(),
+            **snapshot_of(prepared.chain),
             "settings": prepared.configuration.effective.as_dict(),
             "output_guard": plan.guard.as_dict(),
             "provider": dict(prepared.provider),
@@ -374,5 +382,8 @@ def _after_the_cancel(job: RunJob) -> datetime:
     return max(now, ended + timedelta(microseconds=1)) if ended else now
 
 
-def _threshold(run: Run) -> float:
-    return float(run.settings_snapshot["output_guard"]["max_chroma_delta"])
+def guard_of(run: Run) -> GuardSettings:
+    """What the guard of a run asks of a file; a log from elsewhere may say only a part of it."""
+    if run.is_imported:
+        return replace(DEFAULT_MANIFEST.guard, max_chroma_delta=guard_limit(run.settings_snapshot))
+    return GuardSettings(**run.settings_snapshot["output_guard"])

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.engine.manifest import DEFAULT_MANIFEST, Manifest
-from pipeline.engine.settings import APP, CONFIG, DEFAULT, KEYS, PROJECT
+from pipeline.engine.settings import APP, CONFIG, DEFAULT, KEYS, ORIGINS, PROJECT
 from pipeline.services.configuration import (
     MANIFEST,
-    ORIGINS,
     PARTS,
     POSTPROCESS,
     Configuration,
@@ -46,7 +45,7 @@ class SettingsTable:
 
 def settings_table(project: Project) -> SettingsTable:
     """The settings as the files of a project are now. Reads each once, changes nothing."""
-    report = validate(Places.of(project))
+    report = validate(Places.of(project), project=project)
     found = report.configuration
     return SettingsTable(
         rows=(*_layered(found), *_of_manifest(found)),

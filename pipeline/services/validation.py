@@ -67,7 +67,7 @@ def validate_config(slug: str, body: object, *, by: Principal) -> Report:
         manifest=asked.manifest_path,
         postprocess_config=asked.postprocess_config_path,
     )
-    report = validate(Places.of(project), named=named)
+    report = validate(Places.of(project), named=named, project=project)
     if report.errors:
         told = "; ".join(map(str, report.errors))
         raise ConfigurationInvalid(f"{_part(report.errors[0])} validation failed: {told}")

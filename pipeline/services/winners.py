@@ -57,7 +57,7 @@ def winners_of(run: Run, *, approved_only: bool = False) -> list[Winner]:
         scene = PurePosixPath(job.label)
         named = scene.stem if is_image_name(scene.name) else scene.name
         stem = f"{job.position:03d}_{sanitised(named)}"
-        filename = numbered(f"{stem}.png", taken.__contains__)
+        filename = numbered(f"{stem}{PurePosixPath(asset.rel_path).suffix}", taken.__contains__)
         taken.add(filename)
         found.append(Winner(job.job_key, job.label, filename, asset))
     return found

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.providers.images import encode_png, read_image, thumbnail_webp
+from pipeline.providers.images import read_image, thumbnail_webp
 from pipeline.tools.base import Pixels
 
 MIME_TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -21,15 +21,27 @@ def decoded(data: bytes, *, name: str) -> Pixels:
 
 def encoded(pixels: Pixels, extension: str) -> bytes:
     """A file of these pixels: `png` as they are, `webp` with alpha, `jpg` with alpha laid on white."""
-    image = Image.fromarray(pixels)
     if extension == "png":
-        return encode_png(image)
+        return _png(pixels)
+    image = Image.fromarray(pixels)
     buffer = BytesIO()
     if extension == "webp":
         image.save(buffer, "WEBP", quality=QUALITY)
     else:
         on_white(image).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def _png(pixels: Pixels) -> bytes:
+    """By OpenCV's own settings (one filter, run lengths): half the time of Pillow's level 1.
+
+    Files of drawings have 0.9 to 1.5 times its size; the file is the largest part of what a step costs.
+    """
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, data = cv2.imencode(".png", cv2.cvtColor(pixels, order))
+    if not done:
+        raise ValueError(f"No PNG can be made of {pixels.shape}")
+    return bytes(data)
 
 
 def on_white(image: Image.Image) -> Image.Image:

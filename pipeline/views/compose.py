@@ -20,6 +20,7 @@ from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.configuration import Configuration, load
 from pipeline.services.planning import InputImage, PreparedRun
 from pipeline.services.trigger import Supplied, carry_out, prepare
+from pipeline.views.steps import planned_steps
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError, PlanChanged
 from projects.models import Project, ReferenceItem, ReferenceSet
@@ -48,6 +49,11 @@ class PlanView:
     scenes: tuple[ReferenceItem, ...] = ()
     # The item is None for an image of the manifest, which is in no set.
     styles: tuple[tuple[InputImage, ReferenceItem | None], ...] = ()
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """What happens to each picture after it is generated."""
+        return planned_steps(self.prepared.plan.postprocess) if self.prepared else []
 
     @property
     def rows(self) -> list[tuple[Any, ReferenceItem]]:

@@ -115,8 +115,9 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
         ),
         Step(
             "Post-process",
-            "Cut-out, upscale and colour come with a later version.",
-            done=False,
+            "Cut-out, upscale and colour, switched on in the settings files of the universe.",
+            done=project.has_steps_run,
+            url=run,
             optional=True,
         ),
         Step(
@@ -183,6 +184,15 @@ def _with_journey(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
         has_style_run=finished("style"),
         has_time_run=finished("time"),
         has_weather_run=finished("weather"),
+        has_steps_run=Exists(
+            Run.objects.filter(
+                Exists(RunJob.objects.filter(run=OuterRef("pk"), status=RunJob.Status.DONE)),
+                project=OuterRef("pk"),
+                run_mode=Run.Mode.RUN,
+                # The first step after generation.
+                settings_snapshot__postprocess__pipeline_order__1__isnull=False,
+            )
+        ),
     )
 
 

@@ -20,8 +20,10 @@ from pipeline.engine.names import stamp
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import OPEN_CANDIDATE
 from pipeline.services.control import ENDED, Retry, plan_retry
+from pipeline.services.toolchain import plan_of
 from pipeline.services.winners import write_zip
 from pipeline.views.overview import N_WINNERS, doubts_of, on_disk, winners_by_run
+from pipeline.views.steps import ChainFile, chain_of, planned_steps
 from projects.access import Action, PageRequest, project_page
 from projects.errors import Invalid, NotFound
 from projects.models import Project
@@ -39,6 +41,8 @@ ADVICE = {
     "worker_lost": "Ask whoever runs this server to look at the worker's log and its memory.",
     "original_missing": "The kept original was moved or deleted on disk: compose the run again.",
     "price_unknown": "Set a price for this provider, or use the local renderer.",
+    "bg_remove_failed": "Look at the reasons; retrying uses the kept image and costs no new one.",
+    "tool_missing": "Install what is named, then retry: the kept image is finished without a new one.",
     "arrived_without_file": "Look for the picture at the provider; making it again here costs it again.",
 }
 OTHER_ADVICE = "Compose a new run with this scene; if it fails again, ask whoever runs the server."
@@ -54,12 +58,13 @@ class Try:
 
 @dataclass(frozen=True)
 class Shot:
-    """One candidate as it is shown: its picture if there is one, what to do if it failed, its calls."""
+    """One candidate as it is shown: its picture if there is one, what to do if it failed, calls, files."""
 
     candidate: Candidate
     asset: Asset | None
     advice: str
     tries: list[Try]
+    files: list[ChainFile]
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
         "retry": _retry(found, is_live=is_live),
         "doubts": doubts_of(project, run=found),
         "seen_at": (now - LATE_COMMIT).isoformat(),
+        "steps": planned_steps(plan_of(found)),
     }
     since = _moment(request.GET.get("since", ""))
     if request.htmx and since:
@@ -152,11 +158,11 @@ def run_winners(request: PageRequest, project: Project, pk: UUID) -> HttpRespons
 
 
 def shots_of(jobs: Iterable[RunJob]) -> dict[UUID, list[Shot]]:
-    """The candidates of these jobs with their pictures and calls; two queries."""
+    """The candidates of these jobs with their pictures, calls and files; three queries."""
     candidates = (
         Candidate.objects.filter(job__in=[job.pk for job in jobs])
         .select_related("final_asset", "output_asset")
-        .prefetch_related(Prefetch("attempts", queryset=Attempt.objects.order_by("started_at")))
+        .prefetch_related(Prefetch("attempts", queryset=Attempt.objects.order_by("started_at")), "assets")
         .order_by("job", "candidate_index")
     )
     found: dict[UUID, list[Shot]] = {}
@@ -164,7 +170,8 @@ def shots_of(jobs: Iterable[RunJob]) -> dict[UUID, list[Shot]]:
         tries = [Try(attempt, _seconds(attempt)) for attempt in candidate.attempts.all()]
         code = str(candidate.error.get("code", ""))
         advice = ADVICE.get(code, OTHER_ADVICE) if code and candidate.status == "failed" else ""
-        shot = Shot(candidate, on_disk(candidate.final_asset or candidate.output_asset), advice, tries)
+        asset = on_disk(candidate.final_asset or candidate.output_asset)
+        shot = Shot(candidate, asset, advice, tries, chain_of(candidate))
         found.setdefault(candidate.job_id, []).append(shot)
     return found
 

@@ -430,8 +430,7 @@ def test_project_root_and_files_anywhere_without_a_project(tmp_path: Path, app_r
         put(tmp_path / "mine/.kroma/pipeline.settings.toml", "[pipeline.postprocess]\ncolor = true\n")
         put(tmp_path / "else.json", {"safe_batch_limit": 2})
         told = called("--project-root", str(tmp_path / "mine"), "--manifest", str(tmp_path / "else.json"))
-    assert (len(queries), told["project_settings_loaded"]) == (0, True)
-    assert "no tool of this version" in told["warnings"][0]["message"]
+    assert (len(queries), told["project_settings_loaded"], told["warnings"]) == (0, True, [])
 
 
 def test_a_command_plans_with_the_files_of_a_universe_that_is_not_made_yet(

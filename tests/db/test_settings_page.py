@@ -123,7 +123,7 @@ def test_the_project_comes_first_then_its_root_then_the_files(project: Project, 
 def test_a_sound_configuration_is_summed_up(project: Project, data_folder: Path) -> None:
     put(data_folder / "config/pipeline.settings.json", {"manifest_path": "none.json"})
     put(data_folder / "m.json", {})
-    put(store_for(project).root / "mine.toml", "[postprocess]\nupscale = true\n")
+    put(store_for(project).root / "mine.toml", '[postprocess]\nupscale = true\nupscale_backend = "pillow"\n')
     body = {"manifest_path": " m.json ", "project_settings_path": "mine.toml", "app_settings_path": None}
     found = validate_config(project.slug, body, by=OPERATOR).summary()
     assert list(found.items())[:4] == [
@@ -180,7 +180,10 @@ def called(*arguments: str) -> dict[str, Any]:
 def test_the_command_needs_no_database(tmp_path: Path) -> None:
     put(tmp_path / "app/config/pipeline.settings.json", {"manifest_path": "m.json"})
     put(tmp_path / "app/m.json", {})
-    put(tmp_path / "mine/.kroma/pipeline.settings.toml", "[postprocess]\nupscale = true\n")
+    put(
+        tmp_path / "mine/.kroma/pipeline.settings.toml",
+        '[postprocess]\nupscale = true\nupscale_backend = "pillow"\n',
+    )
     with CaptureQueriesContext(connection) as queries:
         found = called("--app-root", str(tmp_path / "app"), "--project-root", str(tmp_path / "mine"))
     assert len(queries) == 0

@@ -250,7 +250,7 @@ def test_a_dry_run_of_scenes_writes_its_log_and_the_folders(
 ) -> None:
     provider = use(FakeProvider())
     put(data_folder / "m.json", {"generation": {"candidates": 2}, "output_guard": {"max_chroma_delta": 3}})
-    post = SettingsLayer(upscale=True, upscale_backend="ncnn")
+    post = SettingsLayer(upscale=True, upscale_backend="pillow")
     run = trigger_run(project, replace(DRY, manifest_path="m.json", postprocess=post), by=OPERATOR)
     assert {"outputs", "runs", "archive/bad", "archive/replaced"} <= files_below(store_for(project).root)
     log = log_of(run)
@@ -421,15 +421,10 @@ def test_off_beats_the_layers_and_hides_its_companions(
 
 
 @pytest.mark.acceptance("S-16")
-def test_dry_and_paid_resolve_the_same_plan(
-    project: Project, quay: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = {"postprocess": {"upscale": True, "color": True, "color_profile": "cold_rain"}}
-    put(data_folder / "config/pipeline.settings.json", settings)
+def test_dry_and_paid_resolve_the_same_plan(project: Project, quay: str, data_folder: Path) -> None:
+    steps = {"upscale": True, "upscale_backend": "pillow", "color": True, "color_profile": "cold_rain"}
+    put(data_folder / "config/pipeline.settings.json", {"postprocess": steps})
     dry = prepare(project, DRY)
-    monkeypatch.setattr(
-        "pipeline.services.configuration.Configuration.refuse_steps", lambda self: None, raising=False
-    )
     paid: PreparedRun = prepare(project, PAID)
     assert paid.plan.postprocess == dry.plan.postprocess
     assert (paid.plan.jobs, paid.plan_hash) == (dry.plan.jobs, dry.plan_hash)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from kroma_site.headless import RunCommand, split_paths, summary_fields
 from kroma_site.prepare import prepare, worker_count
+from kroma_site.universes import existing_project, project_named
 from kroma_site.validation import add_file_options, add_place_options, named_by, places_at
 from pipeline.engine.errors import PlanningError
 from pipeline.engine.jobs import ReadyJob, read_jobs
@@ -54,7 +55,9 @@ class Command(RunCommand):
     def _validate(self, *, project: str, project_root: str, app_root: str, **options: Any) -> None:
         if project and (project_root or app_root):
             raise CommandError("--project knows its own places: leave --project-root and --app-root out")
-        report = validate(_places(project, project_root, app_root), named=named_by(options))
+        found = project_named(project) if project else None
+        places = Places.of(found) if found else places_at(app_root, project_root)
+        report = validate(places, named=named_by(options), project=found)
         if options["json"] or not report.errors:
             self.print_json(report.summary())
         report.refuse()
@@ -90,7 +93,7 @@ class Command(RunCommand):
         jobs = _jobs(options["jobs"])
         scenes, styles = _brought("scenes", options["input"]), _brought("styles", options["style_refs"])
         prepare()
-        project = _existing_project(options["project"])
+        project = existing_project(options["project"])
         request = _request(mode, options, scenes=scenes, styles=styles)
         if options["style_guide"]:
             request = replace(request, style_guide_id=_style_guide_id(project, options["style_guide"]))
@@ -245,15 +248,6 @@ def _add_replay_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one object on standard output")
 
 
-def _places(project: str, project_root: str, app_root: str) -> Places:
-    if project:
-        found = _existing_project(project)
-        if found is None:
-            raise CommandError(f"There is no universe {project}")
-        return Places.of(found)
-    return places_at(app_root, project_root)
-
-
 def _project_to_be(name: str) -> Project:
     """What `_new_project()` will make, as far as its places go."""
     project = Project(slug=slugified(name))
@@ -287,16 +281,6 @@ def price(plan: PreparedRun) -> str:
     if plan.price_usd is None:
         return "price unknown"
     return f"{plan.price_usd} USD" if plan.price_usd else "free, runs here"
-
-
-def _existing_project(name: str) -> Project | None:
-    slug = slugified(name)
-    if not slug:
-        raise CommandError("--project needs a name with letters or digits in it")
-    project = Project.objects.filter(slug=slug).select_related("storage").first()
-    if project is not None and project.status != Project.Status.ACTIVE:
-        raise CommandError(f"The universe {project.slug} is archived: bring it back first")
-    return project
 
 
 def _style_guide_id(project: Project | None, name: str) -> str:

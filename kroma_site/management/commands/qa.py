@@ -1,0 +1,50 @@
+from argparse import ArgumentParser, BooleanOptionalAction
+from dataclasses import replace
+from typing import Any
+
+from django.core.management import CommandError
+
+from kroma_site.files import FilesCommand
+from pipeline.services.configuration import load
+from pipeline.services.loose_files import guard_files
+from projects.errors import Invalid
+
+
+class Command(FilesCommand):
+    help = "Let the output guard look at an image or a folder; the exit code is 1 if it would reject one."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        self.add_file_options(parser)
+        parser.add_argument("--guard", choices=["on", "off"], help="as the manifest says if left out")
+        parser.add_argument("--max-chroma-delta", type=float, metavar="LEVELS")
+        parser.add_argument("--enforce-grayscale", action=BooleanOptionalAction)
+        parser.add_argument("--fail-on-chroma-exceed", action=BooleanOptionalAction)
+
+    def handle(self, *, project: str, guard: str | None, **options: Any) -> None:
+        universe = self.universe(project)
+        configuration = load(universe)
+        configuration.refuse_errors()
+        settings = configuration.manifest.guard
+        keys = ("max_chroma_delta", "enforce_grayscale", "fail_on_chroma_exceed")
+        settings = replace(settings, **{key: options[key] for key in keys if options[key] is not None})
+        if not 0 <= settings.max_chroma_delta <= 255:
+            raise Invalid("--max-chroma-delta must be a number from 0 to 255")
+        if not (settings.enabled if guard is None else guard == "on"):
+            if options["json"]:
+                self.print_json({"ok": True, "guard": "off"})
+            else:
+                self.stdout.write("The guard is off: nothing was looked at")
+            return
+        report = guard_files(universe, source=options["input"], settings=settings, watch=self.watch)
+        if options["json"]:
+            self.print_json({"ok": not report.hard_failures, **report.as_dict()})
+        else:
+            self.stdout.write(
+                f"{report.total_files} files, {report.hard_failures} hard failures, "
+                f"{report.soft_warnings} soft warnings: {report.input}"
+            )
+        for file in report.files:
+            if said := [*file.hard_fail_reasons, *file.soft_warnings]:
+                self.say(f"{file.file}: {', '.join(said)} (chroma delta {file.chroma_delta})")
+        if report.hard_failures:
+            raise CommandError(f"{report.hard_failures} of {len(report.files)} fail the guard")

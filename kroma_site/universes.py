@@ -1,0 +1,25 @@
+"""Finding the universe that a command names."""
+
+from django.core.management import CommandError
+
+from projects.models import Project
+from projects.names import slugified
+
+
+def existing_project(name: str) -> Project | None:
+    """The active universe of this name or slug, None if there is none. Raises `CommandError`."""
+    slug = slugified(name)
+    if not slug:
+        raise CommandError("--project needs a name with letters or digits in it")
+    project = Project.objects.filter(slug=slug).select_related("storage").first()
+    if project is not None and project.status != Project.Status.ACTIVE:
+        raise CommandError(f"The universe {project.slug} is archived: bring it back first")
+    return project
+
+
+def project_named(name: str) -> Project:
+    """The active universe of this name or slug. Raises `CommandError`."""
+    found = existing_project(name)
+    if found is None:
+        raise CommandError(f"There is no universe {name}")
+    return found
