@@ -74,6 +74,7 @@ FEATURES = {
 
 # What other issues build: a test may say already that it proves one of these.
 LATER = {
+    **{f"W-{number:02d}": "a weakness of the reference that is worth beating" for number in range(1, 41)},
     "A-01": "one application owns API, pipeline and workers on one database",
     "A-02": "local HTTP API with SQL persistence",
     "A-03": "contract parity",

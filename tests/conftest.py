@@ -36,6 +36,7 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     settings.MASTER_KEY = "dGVzdGluZy10ZXN0aW5nLXRlc3RpbmctdGVzdGluZy0="
     settings.MASTER_KEY_FILE = settings.BACKEND_DIR / "master.key"
     settings.INPUT_ROOTS = []
+    settings.MODELS_DIR = settings.DATA_DIR / "models"
     return Path(settings.DATA_DIR)
 
 

@@ -120,7 +120,7 @@ def run(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
         "retry": _retry(found, is_live=is_live),
         "doubts": doubts_of(project, run=found),
         "seen_at": (now - LATE_COMMIT).isoformat(),
-        "steps": planned_steps(plan_of(found)),
+        "steps": () if found.is_imported else planned_steps(plan_of(found)),
     }
     since = _moment(request.GET.get("since", ""))
     if request.htmx and since:

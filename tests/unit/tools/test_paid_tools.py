@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from pipeline.engine.postprocess_config import DEFAULT_CONFIG, PostprocessConfig, Refine
+from pipeline.providers import openai_edits
 from pipeline.providers.base import (
     NO_ACCESS,
     Access,
@@ -17,7 +18,7 @@ from pipeline.providers.base import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from pipeline.tools import http_cutout, refine
+from pipeline.tools import http_cutout
 from pipeline.tools.base import PaidTool
 from pipeline.tools.registry import background_remover, refiner
 from tests.factories import png
@@ -95,7 +96,7 @@ FAULTS = [
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole calls end after 1 s, so that a service that hangs is soon given up."""
     monkeypatch.setattr(http_cutout, "TOTAL_SECONDS", 1.0)
-    monkeypatch.setattr(refine, "TOTAL_SECONDS", 1.0)
+    monkeypatch.setattr(openai_edits, "TOTAL_SECONDS", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")
