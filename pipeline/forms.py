@@ -28,6 +28,12 @@ def _switch(label: str, help_text: str = "") -> forms.ChoiceField:
     return forms.ChoiceField(required=False, label=label, help_text=help_text)
 
 
+def _amount(label: str) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=f"{label}, USD", required=False, min_value=0, max_digits=15, decimal_places=6
+    )
+
+
 class RunForm(forms.Form):
     """What is to be made: the order of a run."""
 
@@ -201,3 +207,11 @@ def _images(sets: Sets, whole: Any, single: Any) -> dict[str, InputImage]:
         for item in items
         if found.pk in whole_pks or item.pk in single_pks
     }
+
+
+class BudgetForm(forms.Form):
+    """How much a universe may spend, in USD; a blank field is no limit."""
+
+    per_run = _amount("For one run")
+    per_day = _amount("In a day (UTC)")
+    per_month = _amount("In a month (UTC)")

@@ -33,4 +33,5 @@ urlpatterns = [
     path("projects/<slug:slug>/runs/<uuid:pk>/review", review.run_review, name="run-review"),
     path("projects/<slug:slug>/review", review.review, name="review"),
     path("projects/<slug:slug>/settings", settings.settings, name="settings"),
+    path("projects/<slug:slug>/settings/budget", settings.settings_budget, name="settings-budget"),
 ]

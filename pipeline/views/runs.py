@@ -43,6 +43,18 @@ ADVICE = {
     "price_unknown": "Set a price for this provider, or use the local renderer.",
     "bg_remove_failed": "Look at the reasons; retrying uses the kept image and costs no new one.",
     "tool_missing": "Install what is named, then retry: the kept image is finished without a new one.",
+    "provider_auth": "Put a valid key into the account of the provider, then make the missing images again.",
+    "provider_quota": "Add credit at the provider, then make the missing images again.",
+    "provider_unusable": "Switch the account on or give it a key, then make the missing images again.",
+    "aborted_provider_unavailable": "Mend the account of the provider, then make the missing images again.",
+    "provider_refused": "Change the prompt or the image: the provider would refuse the same again.",
+    "provider_bad_request": "Look at the model, the size and the address of the account.",
+    "provider_rate_limited": "Wait a while, or set calls per minute in the account; then make them again.",
+    "provider_failed": "The provider has a fault of its own: make the missing images again later.",
+    "provider_timeout": "The provider was too slow three times: make the missing images again later.",
+    "connection_lost": "Look at the address of the account and at the network, then make them again.",
+    "budget_exceeded": "Ask an owner to raise the budget, then make the missing images again.",
+    "image_unreadable": "It was paid and kept as it came; making it again costs it again.",
     "arrived_without_file": "Look for the picture at the provider; making it again here costs it again.",
 }
 OTHER_ADVICE = "Compose a new run with this scene; if it fails again, ask whoever runs the server."

@@ -2,6 +2,7 @@
 
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.services.validation import RootManaged, validate_config
 from pipeline.store import store_for
 from projects.access import NOBODY, OPERATOR
 from projects.errors import ConfigurationInvalid, NotFound
-from projects.models import Project
+from projects.models import Budget, Project
 
 pytestmark = pytest.mark.django_db
 
@@ -206,3 +207,29 @@ def test_the_command_fails_in_words(arguments: list[str], words: str) -> None:
     with pytest.raises(CommandError, match=words) as caught:
         called(*arguments)
     assert caught.value.returncode == 1
+
+
+# --- The budget -------------------------------------------------------------------------------------
+
+
+def test_an_owner_sets_the_budget_and_others_see_it(
+    alice_client: Client, vic_client: Client, erin_client: Client, project: Project
+) -> None:
+    url = reverse("pipeline:settings-budget", args=[project.slug])
+    limits = {"per_run": "2.50", "per_day": "", "per_month": "40"}
+    assert erin_client.post(url, limits).status_code == 403
+    assert alice_client.post(url, limits).status_code == 302
+    assert (project.budget.per_run_usd, project.budget.per_day_usd) == (Decimal("2.5"), None)
+    assert 'value="2.500000"' in told(alice_client, project)
+    shown = told(vic_client, project)
+    assert "$2.50" in shown
+    assert "$40.00" in shown
+    assert "budget-save" not in shown
+
+
+@pytest.mark.parametrize("amount", ["-1", "much", "1e30"])
+def test_a_budget_that_is_no_amount_comes_back(alice_client: Client, project: Project, amount: str) -> None:
+    url = reverse("pipeline:settings-budget", args=[project.slug])
+    answer = alice_client.post(url, {"per_run": amount, "per_day": "1", "per_month": ""})
+    assert answer.status_code == 422
+    assert not Budget.objects.exists()
