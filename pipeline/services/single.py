@@ -52,8 +52,8 @@ class Generated:
 def generate_one(project: Project, wanted: Wanted, *, confirm_spend: bool, by: Principal) -> Generated:
     """Make one image and put it at `output`; what stands there goes to the archive.
 
-    Raises `Invalid`, `ProviderUnusable`, `PriceUnknown`, `SpendNotConfirmed`, `BudgetExceeded` before anything
-    is called, `CallFailed` when the call brought nothing, `StorageFailed`.
+    Raises `Invalid`, `ProviderUnusable`, `PriceUnknown`, `SpendNotConfirmed`, `BudgetExceeded` before
+    anything is called, `CallFailed` when the call brought nothing, `StorageFailed`.
     """
     store = store_for(project)
     name = output_name(store, wanted.output)

@@ -17,6 +17,7 @@ from pipeline.engine.trigger import TriggerRequest
 from pipeline.forms import SWITCHED, ConfirmForm, RunForm, Sets
 from pipeline.models import Run
 from pipeline.providers.registry import UnknownProvider, provider_for
+from pipeline.services.accounts import access_to
 from pipeline.services.configuration import Configuration, load
 from pipeline.services.planning import InputImage, PreparedRun
 from pipeline.services.trigger import Supplied, carry_out, prepare
@@ -98,7 +99,7 @@ def run_plan(request: PageRequest, project: Project) -> HttpResponse:
     plan = _plan(project, form, sets, configuration)
     if request.htmx:
         # A question while somebody still chooses, not a form that was sent: an answer either way.
-        context = {"project": project, "form": form, "plan": plan, **_facts(configuration)}
+        context = {"project": project, "form": form, "plan": plan, **_facts(project, configuration)}
         return render(request, "pipeline/run_new.html#plan", context)
     status = 200 if plan.prepared else 422
     return _composer(request, project, form, sets, plan, configuration=configuration, status=status)
@@ -150,16 +151,16 @@ def _composer(
         "plan": plan,
         "scene_groups": _groups(sets, form["scene_sets"].value(), form["scenes"].value()),
         "style_groups": _groups(sets, form["style_sets"].value(), form["styles"].value()),
-        **_facts(configuration),
+        **_facts(project, configuration),
     }
     return render(request, "pipeline/run_new.html", context, status=status)
 
 
-def _facts(configuration: Configuration) -> dict[str, object]:
+def _facts(project: Project, configuration: Configuration) -> dict[str, object]:
     code = configuration.provider_code
     try:
-        health = provider_for(code).health().message
-    except UnknownProvider as error:
+        health = provider_for(code, access_to(project, code)).health().message
+    except (UnknownProvider, KromaError) as error:
         health = str(error)
     limit = configuration.manifest.safe_batch_limit
     on = [STEP_WORDS[step] for step in STEP_WORDS if getattr(configuration.plan, step)]

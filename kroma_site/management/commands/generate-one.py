@@ -1,4 +1,4 @@
-import json as json_format
+import json as json_format  # noqa: N999 - the reference names the command
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
