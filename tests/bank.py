@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.factories import png
+from tests.pictures import png
 from tests.standin import Answer, Received, StandIn, as_json
 
 EDIT = "/images/edits"

@@ -1,15 +1,12 @@
 """Rows and pictures for tests: plain keyword-only functions with sensible defaults."""
 
-import io
 import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
-from PIL import Image
 
 from pipeline.models import Run
 from pipeline.services.execution import execute_candidate
@@ -19,6 +16,7 @@ from pipeline.store import store_for
 from projects.access import OPERATOR, Principal, Role
 from projects.models import Membership, Project, ReferenceSet, User
 from projects.services.projects import create_project
+from tests.pictures import png
 
 numbers = itertools.count(1)
 
@@ -43,24 +41,6 @@ def make_member(*, project: Project, role: Role, username: str) -> User:
 
 def make_set(*, project: Project, name: str = "Scenes") -> ReferenceSet:
     return ReferenceSet.objects.create(project=project, name=name)
-
-
-def picture(*, number: int = 0, size: tuple[int, int] = (96, 128), mode: str = "RGB") -> Image.Image:
-    """A small drawn-looking scene, another one for each number."""
-    random = np.random.default_rng(number)
-    width, height = size
-    sky = np.linspace(random.integers(120, 250), random.integers(60, 160), height, dtype=np.float32)
-    pixels = np.repeat(sky[:, None, None], width, axis=1) * random.uniform(0.6, 1.0, 3).astype(np.float32)
-    for _ in range(6):
-        left, top = random.integers(0, width - 20), random.integers(height // 3, height - 20)
-        pixels[top:, left : left + random.integers(8, 20)] = random.integers(20, 230, 3)
-    return Image.fromarray(pixels.astype(np.uint8)).convert(mode)
-
-
-def png(*, number: int = 0, size: tuple[int, int] = (96, 128), format: str = "PNG") -> bytes:  # noqa: A002
-    buffer = io.BytesIO()
-    picture(number=number, size=size).save(buffer, format)
-    return buffer.getvalue()
 
 
 def upload(*, name: str = "quay.png", data: bytes | None = None) -> SimpleUploadedFile:

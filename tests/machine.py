@@ -13,11 +13,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from kroma_site.processes import children_of
-from tests.factories import png
+from tests.pictures import png
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 PATIENCE = 40  # seconds, for a machine that has other things to do
 LEASE = 3  # seconds
 
@@ -37,7 +36,7 @@ class Machine:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments],
-                cwd=settings.BASE_DIR,
+                cwd=CHECKOUT,
                 env=self.environ | environ,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -50,7 +49,7 @@ class Machine:
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=settings.BASE_DIR,
+            cwd=CHECKOUT,
             env=self.environ | environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

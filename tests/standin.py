@@ -133,7 +133,11 @@ def _server(service: StandIn) -> ThreadingHTTPServer:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # whoever asked has died
+                self.close_connection = True
+                return
             answer = service.take(Received(self.command, self.path, self.headers, body))
             with suppress(ConnectionError):  # whoever asked may have been killed
                 self._give(answer)

@@ -1,9 +1,12 @@
 """Cancel, pause, resume, retry, and decisions about calls in doubt."""
 
+import io
 import json
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -432,6 +435,36 @@ def test_an_arrived_call_goes_on_with_the_picture_that_a_person_brings(
     assert len(provider.requests) == calls, "it is not bought again"
     assert store_for(project).read(run.candidates.get().final_asset.rel_path) == picture
     assert run.cost_events.get().total_cost_usd == Decimal("0.04")
+
+
+def test_the_command_lists_calls_in_doubt_and_decides(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("kroma_site.management.commands.doubt.prepare", lambda: None)
+    run, attempt, _ = doubtful_run(project, use)
+
+    def said(*arguments: str, **options: object) -> dict[str, Any]:
+        out = io.StringIO()
+        call_command("doubt", *arguments, json=True, stdout=out, **options)
+        found: dict[str, Any] = json.loads(out.getvalue())
+        return found
+
+    (call,) = said("list")["calls"]
+    assert (call["id"], call["reserved_usd"]) == (str(attempt.pk), "0.040000")
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(png(number=7))
+    for arguments, options in (
+        (("lost", call["id"]), {"picture": str(picture)}),
+        (("arrived", call["id"]), {"picture": str(tmp_path / "nowhere.png")}),
+        (("lost", "no id"), {}),
+        (("lost",), {}),
+    ):
+        with pytest.raises(CommandError):
+            said(*arguments, **options)
+    assert said("arrived", call["id"], picture=str(picture))["status"] == "arrived"
+    assert said("list")["calls"] == []
+    work_through(run)
+    assert states(run)[0] == "ok"
 
 
 @pytest.mark.parametrize("first", [control.decide_lost, control.decide_arrived])

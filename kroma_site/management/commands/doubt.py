@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -6,6 +7,7 @@ from django.core.management import CommandError
 
 from kroma_site.prepare import OperatorCommand, prepare
 from pipeline.models import Attempt
+from pipeline.providers.images import MAX_IMAGE_BYTES
 from pipeline.services.control import decide_arrived, decide_lost
 from projects.access import OPERATOR
 
@@ -16,13 +18,22 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", choices=["list", "lost", "arrived"])
         parser.add_argument("call_id", nargs="?", default="", metavar="CALL_ID", help="as the list says it")
+        parser.add_argument(
+            "--picture", default="", metavar="FILE", help="arrived only: the image as the provider has it"
+        )
         parser.add_argument("--json", action="store_true", help="one object on standard output")
 
-    def handle(self, *, what: str, call_id: str, json: bool, **options: Any) -> None:
+    def handle(self, *, what: str, call_id: str, picture: str, json: bool, **options: Any) -> None:
+        if picture and what != "arrived":
+            raise CommandError("--picture belongs to a call that arrived")
+        data = _read(picture) if picture else None
         prepare()
         if what != "list":
             attempt = _attempt(call_id)
-            {"lost": decide_lost, "arrived": decide_arrived}[what](attempt, by=OPERATOR)
+            if what == "arrived":
+                decide_arrived(attempt, by=OPERATOR, picture=data)
+            else:
+                decide_lost(attempt, by=OPERATOR)
             attempt.refresh_from_db()
             if json:
                 self.print_json({"ok": True, **_row(attempt)})
@@ -37,6 +48,14 @@ class Command(OperatorCommand):
             self.stdout.write("{id}  {project}  {what}  {provider}  {reserved_usd} USD  {sent}".format(**row))
         if not rows:
             self.stdout.write("No call is in doubt")
+
+
+def _read(picture: str) -> bytes:
+    try:
+        with Path(picture).open("rb") as file:
+            return file.read(MAX_IMAGE_BYTES + 1)  # one too many is refused by name
+    except OSError as error:
+        raise CommandError(f"{picture} can't be read ({error.strerror})") from error
 
 
 def _calls() -> Any:
