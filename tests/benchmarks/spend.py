@@ -1,7 +1,7 @@
 """What faults cost: how much was billed for what was needed.
 
 Run with `python -m tests.benchmarks.spend`: a paid run of eight images for each fault, with real workers and
-a stand-in that keeps books. It prints billed ÷ needed and the state that the run came to, and asserts nothing.
+a stand-in that keeps books. It prints billed ÷ needed and how the run ended, and asserts nothing.
 Calls of which nobody can know the outcome are decided: they arrived, and their picture is brought.
 """
 
