@@ -48,19 +48,34 @@ class Receipt:
     usage: dict[str, object] | None = None
 
 
-def close_left_open(candidate: Candidate, *, token: UUID) -> None:
+def close_left_open(candidate_pk: UUID | str, *, token: UUID) -> None:
     """Settle what a dead worker left open: abandoned where a call is free, else in doubt.
 
-    Raises `Deferred` for one that may have been paid for: it is not bought again before somebody decides.
+    Raises `Deferred` while a call may have been paid for: nothing is bought again before somebody decides.
+    What the candidate has got counts from here on: no earlier call can settle it behind our back.
     """
-    left = Attempt.objects.open().filter(candidate=candidate)
+    calls = Attempt.objects.filter(candidate=candidate_pk)
+    left = calls.filter(status=Attempt.Status.OPEN)
     now = timezone.now()
     with transaction.atomic():
-        if doubtful := left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now):
-            _give_to_a_person(candidate.pk, token)
+        left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now)
         left.update(status=Attempt.Status.ABANDONED, finished_at=now)
+        # Asked of the rows, as a worker that lost its lease may have put its call in doubt just now.
+        if doubtful := calls.filter(status=Attempt.Status.IN_DOUBT).exists():
+            _give_to_a_person(candidate_pk, token)
     if doubtful:
         raise Deferred
+
+
+def doubt_left_alone(before: datetime) -> int:
+    """Settle what belongs to no run, began before this moment and was left open; how many are in doubt.
+
+    Its age must do for such a call: no lease says that its process has died.
+    """
+    left = Attempt.objects.open().filter(candidate__isnull=True, started_at__lt=before)
+    now = timezone.now()
+    left.filter(billed=False).update(status=Attempt.Status.ABANDONED, finished_at=now)
+    return left.update(status=Attempt.Status.IN_DOUBT, finished_at=now)
 
 
 def begin(candidate: Candidate, call: Call, *, token: UUID) -> Attempt:
@@ -217,7 +232,7 @@ def _given_to_candidate(candidate_pk: UUID, step: str, receipt: Receipt, token: 
     return False
 
 
-def _give_to_a_person(candidate_pk: UUID, token: UUID) -> None:
+def _give_to_a_person(candidate_pk: UUID | str, token: UUID) -> None:
     Candidate.objects.filter(pk=candidate_pk, lease_token=token).update(
         status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
     )

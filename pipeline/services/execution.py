@@ -29,6 +29,11 @@ def execute_candidate(pk: UUID | str) -> None:
     token = Candidate.objects.claim(pk, now=timezone.now(), token=ending.new_lease_token())
     if token is None:
         return
+    try:
+        attempts.close_left_open(pk, token=token)
+    except Deferred:
+        return
+    # Read after that: a result that came until then would be bought again.
     candidate = Candidate.objects.select_related("run__project__storage", "job").get(pk=pk)
     _mark_started(candidate)
     store = store_for(candidate.run.project)
@@ -45,7 +50,6 @@ def execute_candidate(pk: UUID | str) -> None:
 
 def _work(candidate: Candidate, store: AssetStore, token: UUID) -> None:
     """From the lease to the end of the candidate. Raises `CandidateFailed`, `Deferred`, `LeaseLost`."""
-    attempts.close_left_open(candidate, token=token)
     if candidate.n_claims > MAX_CLAIMS:
         raise CandidateFailed(
             GENERATE,
