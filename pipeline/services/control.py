@@ -16,7 +16,7 @@ from pipeline.models import Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, RunJobQuerySet
 from pipeline.providers.images import ImageUnreadable, probe_image
 from pipeline.providers.registry import UnknownProvider, provider_for
-from pipeline.services import attempts, budgets, runs
+from pipeline.services import attempts, budgets, runs, toolchain
 from pipeline.services.accounts import access_to
 from pipeline.services.inputs import checked_input, planned_request
 from pipeline.store import ORIGINALS, AssetStore, store_for
@@ -24,6 +24,7 @@ from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid, PlanChanged, PriceUnknown, ProviderUnusable, SpendNotConfirmed
 
+ROWS_AT_ONCE = 500  # of one UPDATE
 ENDED = (Run.Status.PARTIAL, Run.Status.FAILED, Run.Status.CANCELED)
 
 
@@ -34,7 +35,7 @@ class Retry:
     jobs: tuple[UUID, ...]
     n_images: int
     price_usd: Decimal | None
-    call_prices_usd: Mapping[UUID, Decimal]  # of one call of each job
+    prices_usd: Mapping[UUID, Decimal]  # of each candidate, at most
 
 
 def cancel_run(run: Run, *, by: Principal) -> None:
@@ -93,16 +94,14 @@ def resume_run(run: Run, *, by: Principal) -> None:
 
 
 def plan_retry(run: Run) -> Retry:
-    """What `retry_failed` would make again, and for how much. Two queries, whatever it holds."""
+    """What `retry_failed` would make again, and for how much. As many queries whatever it holds."""
     jobs = list(_without_winner(run).with_redone())
-    prices = _call_prices(run, jobs, store_for(run.project))
+    prices = _prices(run, jobs)
     return Retry(
         jobs=tuple(job.pk for job in jobs),
         n_images=sum(job.n_redone for job in jobs),
-        price_usd=None
-        if prices is None
-        else sum((prices[job.pk] * job.n_called for job in jobs), Decimal(0)),
-        call_prices_usd=prices or {},
+        price_usd=None if prices is None else sum(prices.values(), Decimal(0)),
+        prices_usd=prices or {},
     )
 
 
@@ -276,15 +275,51 @@ def _plan_anew(run: Run, retry: Retry) -> None:
         lease_token=None,
         lease_until=None,
         n_claims=0,
+        waits_for="",
+        not_before=None,
         rung_at=None,
         started_at=None,
         finished_at=None,
     )
     if (n_jobs, n_images) != (len(retry.jobs), retry.n_images):
         raise Invalid("This run has changed in the meantime: look at it again")
-    called = Candidate.objects.filter(status=Candidate.Status.PLANNED, original_sha256="")
-    for job_pk, price in retry.call_prices_usd.items():
-        called.filter(job=job_pk).update(reserved_usd=price)
+    by_price: dict[Decimal, list[UUID]] = {}
+    for pk, price in retry.prices_usd.items():
+        by_price.setdefault(price, []).append(pk)
+    for price, pks in by_price.items():
+        for n in range(0, len(pks), ROWS_AT_ONCE):
+            Candidate.objects.filter(pk__in=pks[n : n + ROWS_AT_ONCE]).update(reserved_usd=price)
+
+
+def _prices(run: Run, jobs: list[RunJob]) -> dict[UUID, Decimal] | None:
+    """What each candidate of a retry costs at most: its call, and the paid steps that were not bought yet.
+
+    None if one of them has no known price.
+    """
+    if not jobs:
+        return {}
+    calls = _call_prices(run, jobs, store_for(run.project))
+    steps = toolchain.of_run(run).step_prices_usd()
+    if calls is None or steps is None:
+        return None
+    redone = Candidate.objects.filter(job__in=_without_winner(run).order_by(), status__in=REDONE)
+    bought = set(
+        Attempt.objects.filter(
+            candidate__in=redone.order_by(),
+            step__in=list(steps),
+            status__in=(Attempt.Status.STORED, Attempt.Status.ARRIVED),
+        )
+        .exclude(original_path="")
+        .order_by()
+        .values_list("candidate", "step")
+    )
+    prices: dict[UUID, Decimal] = {}
+    for pk, job, original, code in redone.values_list("pk", "job", "original_sha256", "error__code"):
+        called = not original or code in USELESS_ORIGINAL
+        # The answers of steps are of use for the same picture only.
+        open_steps = [price for step, price in steps.items() if called or (pk, step) not in bought]
+        prices[pk] = sum(open_steps, calls[job] if called else Decimal(0))
+    return prices
 
 
 def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, Decimal] | None:
@@ -305,5 +340,6 @@ def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, 
 
 
 def _ring_planned(candidates: CandidateQuerySet) -> None:
-    planned = candidates.filter(status=Candidate.Status.PLANNED)
+    # One whose moment has not come would only be turned away; the bell rings for it then.
+    planned = candidates.filter(status=Candidate.Status.PLANNED).due(timezone.now())
     ring_candidates(planned.order_by("job__position", "candidate_index").values_list("pk", flat=True))
