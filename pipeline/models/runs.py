@@ -330,6 +330,14 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         """Those whose moment has come, or that wait for none."""
         return self.filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
 
+    def unlocked(self) -> Self:
+        """Those that no other transaction is changing, inside a transaction.
+
+        Changes of many rows have no common order, and two that wait for each other's rows would be stuck.
+        """
+        free = self.order_by().select_for_update(skip_locked=True)
+        return type(self)(self.model).filter(pk__in=free.values("pk"))
+
     def not_rung_since(self, now: datetime) -> Self:
         """Those whose last ring is so long ago that nobody can have heard it."""
         before = now - timedelta(seconds=settings.LEASE_SECONDS)

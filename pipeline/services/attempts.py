@@ -48,7 +48,7 @@ class Receipt:
     usage: dict[str, object] | None = None
 
 
-def close_left_open(candidate_pk: UUID | str, *, token: UUID) -> None:
+def close_left_open(candidate_pk: UUID, *, token: UUID) -> None:
     """Settle what a dead worker left open: abandoned where a call is free, else in doubt.
 
     Raises `Deferred` while a call may have been paid for: nothing is bought again before somebody decides.
@@ -232,7 +232,7 @@ def _given_to_candidate(candidate_pk: UUID, step: str, receipt: Receipt, token: 
     return False
 
 
-def _give_to_a_person(candidate_pk: UUID | str, token: UUID) -> None:
+def _give_to_a_person(candidate_pk: UUID, token: UUID) -> None:
     Candidate.objects.filter(pk=candidate_pk, lease_token=token).update(
         status=Candidate.Status.IN_DOUBT, lease_token=None, lease_until=None
     )

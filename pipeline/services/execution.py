@@ -30,7 +30,7 @@ def execute_candidate(pk: UUID | str) -> None:
     if token is None:
         return
     try:
-        attempts.close_left_open(pk, token=token)
+        attempts.close_left_open(UUID(str(pk)), token=token)
     except Deferred:
         return
     # Read after that: a result that came until then would be bought again.
