@@ -323,16 +323,19 @@ def _prices(run: Run, jobs: list[RunJob]) -> dict[UUID, Decimal] | None:
 
 
 def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, Decimal] | None:
-    """What one call of each job costs at most; None if one of them has no known price."""
+    """What one call of each job that needs one costs at most; None if one has no known price."""
     try:
         provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
     except (UnknownProvider, ProviderUnusable):
         return None
+    names = {image["path"] for job in jobs if job.n_called for image in job.inputs}
+    paths = {name: store.path(name) for name in names}  # each once, as looking at links takes its time
     prices: dict[UUID, Decimal] = {}
     for job in jobs:
-        paths = [store.path(image["path"]) for image in job.inputs]
-        request = planned_request(run, job, paths, seed=0)
-        price = provider.estimate(request) if job.n_called else Decimal(0)
+        if not job.n_called:
+            continue
+        request = planned_request(run, job, [paths[image["path"]] for image in job.inputs], seed=0)
+        price = provider.estimate(request)
         if price is None:
             return None
         prices[job.pk] = price

@@ -91,10 +91,16 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> Non
 def _provider(candidate: Candidate) -> ImageProvider:
     run = candidate.run
     try:
-        return provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
     except (UnknownProvider, ProviderUnusable) as error:
-        runs.abort_remaining(run, because=str(error))
-        raise CandidateFailed(GENERATE, "provider", "provider_unusable", str(error)) from error
+        lack = str(error)
+    else:
+        # Asked before the call: a client that fails for want of its key would leave it in doubt.
+        lack = provider.missing()
+        if not lack:
+            return provider
+    runs.abort_remaining(run, because=lack)
+    raise CandidateFailed(GENERATE, "provider", "provider_unusable", lack)
 
 
 def _failure(error: ProviderError) -> CandidateFailed:

@@ -67,6 +67,11 @@ def ring_waiting(now: datetime, *, again: bool) -> int:
     return len(ringing)
 
 
+def ring_due() -> int:
+    """Ring for those that wait and whose moment has just come; how many."""
+    return ring_waiting(timezone.now(), again=False)
+
+
 def next_moment(now: datetime) -> float | None:
     """In how many seconds the first of those that wait for a moment is due; None if none does."""
     first = (

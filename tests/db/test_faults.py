@@ -173,7 +173,7 @@ def test_the_bell_survives_a_fault_of_our_own(monkeypatch: pytest.MonkeyPatch) -
         raise ZeroDivisionError
 
     monkeypatch.setattr(runs, "ring_again", fault)
-    worker._ring()
+    worker._ring(runs.ring_again)
     assert rung == [1]
 
 

@@ -241,3 +241,17 @@ def test_a_backend_that_has_refused_is_not_waited_for(project: Project) -> None:
     Attempt.objects.update(retry_at=timezone.now() + timedelta(minutes=10))
     with pytest.raises(ProviderRefused):
         step()
+
+
+def test_a_key_that_vanished_since_the_plan_ends_the_run_in_words_and_leaves_nothing_in_doubt(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = use(FakeProvider(repeatable=False))
+    run = make_run(project, n_scenes=2)
+    monkeypatch.setattr(provider, "missing", lambda: "OpenAI has no key here")
+    work_through(run)
+    assert (run.status, provider.requests) == ("failed", [])
+    assert not run.attempts.exists()
+    error = run.candidates.order_by("job__position").first().error
+    assert (error["code"], error["message"]) == ("provider_unusable", "OpenAI has no key here")
+    assert spending_of(project).reserved == 0
