@@ -157,11 +157,12 @@ def book(attempt: Attempt, *, cost: Decimal, model: str = "") -> None:
 def fail(attempt: Attempt, error: ProviderError, *, retry_at: datetime | None = None) -> None:
     """Close an attempt that brought nothing; its sum is the candidate's again, for another try.
 
+    One that was put in doubt, as its worker had lost its lease, need not be decided about any more.
     `retry_at` is when the provider lets its account call again, if it asked everybody to wait.
     """
     with transaction.atomic():
         closed = (
-            Attempt.objects.open()
+            Attempt.objects.reserving()
             .filter(pk=attempt.pk)
             .update(
                 status=Attempt.Status.FAILED,
@@ -173,6 +174,8 @@ def fail(attempt: Attempt, error: ProviderError, *, retry_at: datetime | None = 
         )
         if closed:
             give_back(attempt)
+            if attempt.candidate_id is not None:
+                _free_from_doubt(attempt.candidate_id)
 
 
 def doubt(attempt: Attempt, error: ProviderError, *, token: UUID | None) -> None:
@@ -224,12 +227,16 @@ def _given_to_candidate(candidate_pk: UUID, step: str, receipt: Receipt, token: 
         stored = {"original_sha256": receipt.sha256, "original_path": receipt.path}
     if candidate.filter(lease_token=token).update(status=Candidate.Status.GENERATED, **stored):
         return True
-    candidate.filter(status=Candidate.Status.IN_DOUBT).exclude(attempts__status="in_doubt").update(
-        status=Candidate.Status.PLANNED, rung_at=None
-    )
+    _free_from_doubt(candidate_pk)
     if stored:
         candidate.filter(original_sha256="").update(**stored)
     return False
+
+
+def _free_from_doubt(candidate_pk: UUID) -> None:
+    """Let a candidate go on that waited for a person, once what came of its calls is known."""
+    doubtful = Candidate.objects.filter(pk=candidate_pk, status=Candidate.Status.IN_DOUBT)
+    doubtful.exclude(attempts__status="in_doubt").update(status=Candidate.Status.PLANNED, rung_at=None)
 
 
 def _give_to_a_person(candidate_pk: UUID, token: UUID) -> None:

@@ -65,10 +65,11 @@ def cancel_run(run: Run, *, by: Principal) -> None:
             finished_at=now + timedelta(microseconds=1),  # after the run's: its log is owed
         )
         audit.record(run.project, "run.canceled", run, by=by, dropped=n_dropped)
-    for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
-        runs.close_job_if_finished(job)
-    if not RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
-        runs.close_canceled_run(run)
+    with runs.left_to_the_bell(run):
+        for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
+            runs.close_job_if_finished(job)
+        if not RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
+            runs.close_canceled_run(run)
 
 
 def pause_run(run: Run, *, by: Principal) -> None:
@@ -219,7 +220,9 @@ def _decide(attempt: Attempt, status: Attempt.Status, **fields: object) -> None:
 
 def _close_job_of(attempt: Attempt) -> None:
     if attempt.candidate is not None:
-        runs.close_job_if_finished(attempt.candidate.job)
+        job = attempt.candidate.job
+        with runs.left_to_the_bell(job.run):
+            runs.close_job_if_finished(job)
 
 
 def _without_winner(run: Run) -> RunJobQuerySet:

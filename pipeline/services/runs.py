@@ -239,16 +239,16 @@ def ring_again(now: datetime | None = None) -> int:
         .select_related("run__project")
     )
     for job in jobs:
-        with _others_go_on(job.run):
+        with left_to_the_bell(job.run):
             close_job_if_finished(job)
     undecided = RunJob.objects.filter(run=OuterRef("pk"), finished_at__isnull=True)
     runs = list(Run.objects.unfinished().filter(~Exists(undecided)).select_related("project"))
     for run in runs:
-        with _others_go_on(run):
+        with left_to_the_bell(run):
             close_run_if_finished(run)
     owing = list(Run.objects.owing_a_log().select_related("project"))
     for run in owing:
-        with _others_go_on(run):
+        with left_to_the_bell(run):
             close_canceled_run(run)
     if queue_is_empty():  # while messages wait, theirs may be among them
         for pk in Run.objects.owing_post_run(now).values_list("pk", flat=True)[:RING_BATCH]:
@@ -283,8 +283,11 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
 
 
 @contextmanager
-def _others_go_on(run: Run) -> Iterator[None]:
-    """What stands against one run, such as a log that can't be written, must not hold up the others."""
+def left_to_the_bell(run: Run) -> Iterator[None]:
+    """What stands against the end of one run, such as a log that can't be written, is left to the next bell.
+
+    It must hold up neither other runs nor what was changed already.
+    """
     try:
         yield
     except (KromaError, OSError) as error:

@@ -11,10 +11,12 @@ from django.utils import timezone
 from pipeline.models import Attempt, Candidate, Run
 from pipeline.providers.base import GenerateRequest, OutcomeUnknown, ProviderRefused, ProviderUnavailable
 from pipeline.services import attempts, calls, control, limits, runs
+from pipeline.services.accounts import access_to
 from pipeline.services.attempts import Call, Receipt
 from pipeline.services.budgets import spending_of
-from pipeline.store import store_for
+from pipeline.store import StorageFull, store_for
 from projects.access import OPERATOR
+from projects.errors import ProviderUnusable
 from projects.models import Project
 from projects.services.accounts import save_account
 from tests.factories import configure, make_run, png
@@ -255,3 +257,55 @@ def test_a_key_that_vanished_since_the_plan_ends_the_run_in_words_and_leaves_not
     error = run.candidates.order_by("job__position").first().error
     assert (error["code"], error["message"]) == ("provider_unusable", "OpenAI has no key here")
     assert spending_of(project).reserved == 0
+
+
+def test_a_failure_that_comes_after_the_lease_was_lost_needs_no_decision(project: Project, use: Use) -> None:
+    provider = use(FakeProvider(repeatable=False))
+    run = make_run(project)
+    _, attempt, _ = late(run)
+    work_through(run)
+    assert run.candidates.get().status == "in_doubt"
+    attempts.fail(attempt, unavailable())
+    assert [row.status for row in run.attempts.all()] == ["failed"]
+    assert spending_of(project).reserved == Decimal("0.04")
+    work_through(run)
+    assert (run.status, len(provider.requests)) == ("ok", 1)
+    assert spending_of(project).reserved == 0
+
+
+def test_a_failure_that_comes_after_the_decision_changes_nothing(project: Project, use: Use) -> None:
+    use(FakeProvider(repeatable=False))
+    run = make_run(project)
+    _, attempt, _ = late(run)
+    work_through(run)
+    control.decide_arrived(attempt, by=OPERATOR)
+    attempts.fail(attempt, unavailable())
+    assert run.attempts.get().status == "arrived"
+    assert spending_of(project).today == Decimal("0.04")
+
+
+def test_an_account_whose_calls_would_outlast_their_task_is_refused(project: Project) -> None:
+    save_account(project, "openai", changes={"config": {"timeout": 900}}, by=OPERATOR)
+    with pytest.raises(ProviderUnusable, match=r"waits 900 s.*task of 600 s bears 200"):
+        access_to(project, "openai")
+    save_account(project, "openai", changes={"config": {"timeout": 200}}, by=OPERATOR)
+    assert access_to(project, "openai").config["timeout"] == 200
+
+
+def test_without_room_for_its_log_a_run_is_canceled_all_the_same_and_gets_it_later(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(FakeProvider())
+    run = make_run(project)
+    write = runs.runlogs.write_run_log
+
+    def full(run: Run) -> None:
+        raise StorageFull("The disk is full")
+
+    monkeypatch.setattr(runs.runlogs, "write_run_log", full)
+    control.cancel_run(run, by=OPERATOR)
+    run.refresh_from_db()
+    assert run.status == "canceled"
+    monkeypatch.setattr(runs.runlogs, "write_run_log", write)
+    runs.ring_again()
+    assert store_for(project).exists(run.run_log_path)
