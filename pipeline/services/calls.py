@@ -229,11 +229,17 @@ def _failed_before(candidate: Candidate, call: Call) -> list[Attempt]:
             started_at__gte=candidate.started_at or candidate.created_at,
         ).order_by("started_at")
     )
-    if failed and (not failed[-1].retryable or len(failed) >= MOST_TRIES):
+    if failed and (_is_final(failed[-1]) or len(failed) >= MOST_TRIES):
         last = failed[-1]
         kind = ProviderUnavailable if last.retryable else ProviderRefused
         raise kind(last.error_message, code=last.error_code, http_status=last.http_status)
     return failed
+
+
+def _is_final(failed: Attempt) -> bool:
+    # A wait that was longer than we bear is written as one of that length, which began after the call.
+    too_long = failed.retry_at is not None and failed.retry_at - failed.started_at > LONGEST_WAIT
+    return too_long or not failed.retryable
 
 
 def _check_room(store: AssetStore, step: str) -> None:

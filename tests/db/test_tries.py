@@ -441,3 +441,14 @@ def test_a_call_without_a_run_whose_process_died_is_listed_as_in_doubt(project: 
     assert runs.ring_again() == 1
     attempt.refresh_from_db()
     assert attempt.status == "in_doubt"
+
+
+def test_a_paid_step_that_asks_for_more_than_an_hour_does_not_hold_up_the_next_backend(
+    project: Project,
+) -> None:
+    candidate, store, token = leased(project)
+    tool = FakeTool(unavailable(retry_after=90_000))
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            step(candidate, tool, store, token)
+    assert tool.calls == 1
