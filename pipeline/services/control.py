@@ -1,6 +1,7 @@
 """What people do to a run that exists: cancel, pause, resume, retry; and decide about calls in doubt."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -115,8 +116,9 @@ def retry_failed(
     a winner keeps it, and its failed candidates stay as they are; what the guard rejected or what is in doubt
     is not touched either. Bytes that were paid for and kept are finished without another call.
 
-    Raises `Invalid`, `SpendNotConfirmed`, `PriceUnknown`, `PlanChanged` (costs more than `max_cost_usd`) and
-    `PlanRefused` (a scene that vanished or changed); then nothing was changed.
+    Raises `Invalid`, `SpendNotConfirmed`, `PriceUnknown`, `ProviderUnusable` (no key, or switched off),
+    `PlanChanged` (costs more than `max_cost_usd`) and `PlanRefused` (a scene that vanished or changed); then
+    nothing was changed.
     """
     if not confirm_spend:
         raise SpendNotConfirmed("Making images again needs the confirmation that it may spend")
@@ -232,7 +234,7 @@ def _without_winner(run: Run) -> RunJobQuerySet:
 
 
 def _checked_retry(run: Run) -> Retry:
-    """The retry, when nothing stands against it. Raises `Invalid`, `PlanRefused`."""
+    """The retry, when nothing stands against it. Raises `Invalid`, `PlanRefused`, `ProviderUnusable`."""
     if run.is_imported:
         raise Invalid(
             "This run was read from a log and made elsewhere: compose a run like it to make its images here"
@@ -251,10 +253,20 @@ def _checked_retry(run: Run) -> Retry:
     store = store_for(run.project)
     # Only where a call is made: what was kept of earlier calls is finished without the scene.
     called = [job for job in _without_winner(run).with_redone() if job.n_called]
+    if called:
+        _refuse_unusable(run)
     wanted = {image["path"]: image for job in called for image in job.inputs}
     for image in wanted.values():
         checked_input(image, store)
     return retry
+
+
+def _refuse_unusable(run: Run) -> None:
+    """Raise `ProviderUnusable` if no call could be made."""
+    with suppress(UnknownProvider):  # it has no known price, either, and that is said
+        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        if lack := provider.missing():
+            raise ProviderUnusable(lack)
 
 
 def _plan_anew(run: Run, retry: Retry) -> None:

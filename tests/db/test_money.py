@@ -365,6 +365,8 @@ def test_a_key_that_vanished_since_the_plan_ends_the_run_in_words_and_leaves_not
     assert not run.attempts.exists()
     error = run.candidates.order_by("job__position").first().error
     assert (error["code"], error["message"]) == ("provider_unusable", "OpenAI has no key here")
+    with pytest.raises(ProviderUnusable, match="has no key here"):
+        control.retry_failed(run, by=OPERATOR, confirm_spend=True)
     assert spending_of(project).reserved == 0
 
 
