@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from django.conf import settings
@@ -69,12 +70,17 @@ def _watch(cluster: Cluster, asked: _Signals) -> int:
     sentinel = cluster.sentinel.pid
     processes: set[int] = set()
     pause = min(BELL, settings.LEASE_SECONDS)
-    next_bell = next_look = 0.0
+    next_bell = next_due = next_look = 0.0
     while not asked.n:
         now = time.monotonic()
         if now >= next_bell:
-            _ring()
-            next_bell = time.monotonic() + min(pause, _until_next())
+            _ring(runs.ring_again)
+            next_bell = time.monotonic() + pause
+            next_due = time.monotonic() + _until_next()
+        elif now >= next_due:
+            # Only this: moments may follow each other closely, and the whole look takes its time.
+            _ring(limits.ring_due)
+            next_due = time.monotonic() + _until_next()
         if now >= next_look:
             found = children_of(sentinel)
             # A process that was killed may have died with a lock of the common queue in its hands, and the
@@ -88,9 +94,9 @@ def _watch(cluster: Cluster, asked: _Signals) -> int:
     return 0
 
 
-def _ring() -> None:
+def _ring(bell: Callable[[], object]) -> None:
     try:
-        runs.ring_again()
+        bell()
     except Exception:  # whatever it is, the bell must ring for the others
         logger.exception("The bell could not ring")
     finally:

@@ -32,14 +32,15 @@ def ring_candidates(pks: Iterable[UUID]) -> None:
     ringing = list(pks)
     if not ringing:
         return
-    Candidate.objects.filter(pk__in=ringing).update(rung_at=timezone.now())
 
     def send() -> None:
         broker = get_broker()
         for pk in ringing:
             async_task("pipeline.tasks.execute_candidate", str(pk), q_options={"broker": broker})
 
-    transaction.on_commit(send, robust=True)
+    with transaction.atomic():
+        Candidate.objects.filter(pk__in=ringing).unlocked().update(rung_at=timezone.now())
+        transaction.on_commit(send, robust=True)
 
 
 def ring_after_run(pk: UUID) -> None:

@@ -308,7 +308,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
     def stalled(self, now: datetime) -> Self:
         """What a dead worker left behind in a run that should go on."""
         left = self.filter(status__in=["running", "generated"], lease_until__lt=now)
-        return left._not_rung_since(now).filter(run__in=Run.objects.going())
+        return left.not_rung_since(now).filter(run__in=Run.objects.going())
 
     def left_in_canceled(self, now: datetime) -> Self:
         """What nobody works on any more in a canceled run, and nobody will."""
@@ -320,7 +320,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
 
         Those that wait for a busy account are rung when it has a free place: `waiting()`.
         """
-        return self.filter(status="planned", waits_for="", run__in=Run.objects.going())._not_rung_since(now)
+        return self.filter(status="planned", waits_for="", run__in=Run.objects.going()).not_rung_since(now)
 
     def waiting(self) -> Self:
         """Planned candidates that wait for an account, until a moment or until it has a free place."""
@@ -330,7 +330,16 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
         """Those whose moment has come, or that wait for none."""
         return self.filter(Q(not_before__isnull=True) | Q(not_before__lte=now))
 
-    def _not_rung_since(self, now: datetime) -> Self:
+    def unlocked(self) -> Self:
+        """Those that no other transaction is changing, inside a transaction.
+
+        Changes of many rows have no common order, and two that wait for each other's rows would be stuck.
+        """
+        free = self.order_by().select_for_update(skip_locked=True)
+        return type(self)(self.model).filter(pk__in=free.values("pk"))
+
+    def not_rung_since(self, now: datetime) -> Self:
+        """Those whose last ring is so long ago that nobody can have heard it."""
         before = now - timedelta(seconds=settings.LEASE_SECONDS)
         return self.filter(Q(rung_at__isnull=True) | Q(rung_at__lt=before))
 

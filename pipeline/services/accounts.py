@@ -29,6 +29,7 @@ CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 API_KEY = "api_key"  # the name of the secret
 FREE = frozenset({"local"})
+CALLS_OF_A_TASK = 3  # the image, its refine pass, and room for what happens around them
 
 
 def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Access:
@@ -36,7 +37,7 @@ def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Acc
 
     The key is the project's secret, or else the environment's, or else that of the `.env` file of the app
     root; a blank one counts as none. `key_env` names another variable than the usual one. Raises
-    `ProviderUnusable` for an account that is switched off.
+    `ProviderUnusable` for an account that is switched off, or whose calls would outlast their task.
     """
     account = ProviderAccount.objects.filter(project=project, provider_code=provider_code).first()
     if account is not None and not account.enabled:
@@ -50,12 +51,23 @@ def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Acc
     config = {name: value for name, variable in variables.items() if (value := environment(variable))}
     config |= {name: value for name, value in said.items() if value not in ("", None)}
     prices = config.pop("prices", None)
+    _check_patience(provider_code, config.get("timeout"))
     return Access(
         api_key=_key(project, provider_code, key_env or KEY_VARIABLES.get(provider_code, "")),
         base_url=account.base_url if account else "",
         prices=prices if isinstance(prices, dict) else {},
         config=config,
     )
+
+
+def _check_patience(provider_code: str, seconds: object) -> None:
+    """A task that takes too long is killed, and the call that it was in would be in doubt each time."""
+    longest = settings.TASK_TIMEOUT // CALLS_OF_A_TASK
+    if isinstance(seconds, int | float) and seconds > longest:
+        raise ProviderUnusable(
+            f"The account of {provider_code} waits {seconds} s for an answer, and a task of "
+            f"{settings.TASK_TIMEOUT} s bears {longest}: lower 'timeout', or raise KROMA_TASK_TIMEOUT"
+        )
 
 
 def environment(name: str) -> str:

@@ -48,19 +48,34 @@ class Receipt:
     usage: dict[str, object] | None = None
 
 
-def close_left_open(candidate: Candidate, *, token: UUID) -> None:
+def close_left_open(candidate_pk: UUID, *, token: UUID) -> None:
     """Settle what a dead worker left open: abandoned where a call is free, else in doubt.
 
-    Raises `Deferred` for one that may have been paid for: it is not bought again before somebody decides.
+    Raises `Deferred` while a call may have been paid for: nothing is bought again before somebody decides.
+    What the candidate has got counts from here on: no earlier call can settle it behind our back.
     """
-    left = Attempt.objects.open().filter(candidate=candidate)
+    calls = Attempt.objects.filter(candidate=candidate_pk)
+    left = calls.filter(status=Attempt.Status.OPEN)
     now = timezone.now()
     with transaction.atomic():
-        if doubtful := left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now):
-            _give_to_a_person(candidate.pk, token)
+        left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now)
         left.update(status=Attempt.Status.ABANDONED, finished_at=now)
+        # Asked of the rows, as a worker that lost its lease may have put its call in doubt just now.
+        if doubtful := calls.filter(status=Attempt.Status.IN_DOUBT).exists():
+            _give_to_a_person(candidate_pk, token)
     if doubtful:
         raise Deferred
+
+
+def doubt_left_alone(before: datetime) -> int:
+    """Settle what belongs to no run, began before this moment and was left open; how many are in doubt.
+
+    Its age must do for such a call: no lease says that its process has died.
+    """
+    left = Attempt.objects.open().filter(candidate__isnull=True, started_at__lt=before)
+    now = timezone.now()
+    left.filter(billed=False).update(status=Attempt.Status.ABANDONED, finished_at=now)
+    return left.update(status=Attempt.Status.IN_DOUBT, finished_at=now)
 
 
 def begin(candidate: Candidate, call: Call, *, token: UUID) -> Attempt:
@@ -142,11 +157,12 @@ def book(attempt: Attempt, *, cost: Decimal, model: str = "") -> None:
 def fail(attempt: Attempt, error: ProviderError, *, retry_at: datetime | None = None) -> None:
     """Close an attempt that brought nothing; its sum is the candidate's again, for another try.
 
+    One that was put in doubt, as its worker had lost its lease, need not be decided about any more.
     `retry_at` is when the provider lets its account call again, if it asked everybody to wait.
     """
     with transaction.atomic():
         closed = (
-            Attempt.objects.open()
+            Attempt.objects.reserving()
             .filter(pk=attempt.pk)
             .update(
                 status=Attempt.Status.FAILED,
@@ -158,6 +174,8 @@ def fail(attempt: Attempt, error: ProviderError, *, retry_at: datetime | None = 
         )
         if closed:
             give_back(attempt)
+            if attempt.candidate_id is not None:
+                _free_from_doubt(attempt.candidate_id)
 
 
 def doubt(attempt: Attempt, error: ProviderError, *, token: UUID | None) -> None:
@@ -209,12 +227,16 @@ def _given_to_candidate(candidate_pk: UUID, step: str, receipt: Receipt, token: 
         stored = {"original_sha256": receipt.sha256, "original_path": receipt.path}
     if candidate.filter(lease_token=token).update(status=Candidate.Status.GENERATED, **stored):
         return True
-    candidate.filter(status=Candidate.Status.IN_DOUBT).exclude(attempts__status="in_doubt").update(
-        status=Candidate.Status.PLANNED, rung_at=None
-    )
+    _free_from_doubt(candidate_pk)
     if stored:
         candidate.filter(original_sha256="").update(**stored)
     return False
+
+
+def _free_from_doubt(candidate_pk: UUID) -> None:
+    """Let a candidate go on that waited for a person, once what came of its calls is known."""
+    doubtful = Candidate.objects.filter(pk=candidate_pk, status=Candidate.Status.IN_DOUBT)
+    doubtful.exclude(attempts__status="in_doubt").update(status=Candidate.Status.PLANNED, rung_at=None)
 
 
 def _give_to_a_person(candidate_pk: UUID, token: UUID) -> None:

@@ -134,8 +134,9 @@ def paid_step(
     price = tool.price()
     if price is None:
         raise CandidateFailed(step, "policy", "price_unknown", f"No price is known for {tool.code}")
-    wait_for_place(candidate, tool.code, token)
     call = Call(step, tool.code, billed=True, price=price, input_sha256=input_sha256)
+    _failed_before(candidate, call)  # one that is not asked again need not be waited for
+    wait_for_place(candidate, tool.code, token)
     _, answer = make_call(
         candidate, call, lambda: tool.call(png, name=candidate.job.job_key), store=store, token=token
     )
@@ -189,8 +190,14 @@ def call_alone(
     except StorageFailed as error:
         attempts.fail(attempt, ProviderRefused(str(error), code=error.code))
         raise
-    attempts.settle(attempt, _receipt(answer, kept), token=None)
-    limits.ring_one_waiting(project.pk, call.provider_code)
+    except KeyboardInterrupt:
+        stopped = OutcomeUnknown("It was stopped before its answer came", code="stopped")
+        attempts.doubt(attempt, stopped, token=None)
+        raise
+    else:
+        _booked(lambda: attempts.settle(attempt, _receipt(answer, kept), token=None))
+    finally:
+        limits.ring_one_waiting(project.pk, call.provider_code)
     return answer, kept
 
 
@@ -222,11 +229,17 @@ def _failed_before(candidate: Candidate, call: Call) -> list[Attempt]:
             started_at__gte=candidate.started_at or candidate.created_at,
         ).order_by("started_at")
     )
-    if failed and (not failed[-1].retryable or len(failed) >= MOST_TRIES):
+    if failed and (_is_final(failed[-1]) or len(failed) >= MOST_TRIES):
         last = failed[-1]
         kind = ProviderUnavailable if last.retryable else ProviderRefused
         raise kind(last.error_message, code=last.error_code, http_status=last.http_status)
     return failed
+
+
+def _is_final(failed: Attempt) -> bool:
+    # A wait that was longer than we bear is written as one of that length, which began after the call.
+    too_long = failed.retry_at is not None and failed.retry_at - failed.started_at > LONGEST_WAIT
+    return too_long or not failed.retryable
 
 
 def _check_room(store: AssetStore, step: str) -> None:
@@ -255,12 +268,16 @@ def _close_failed(
     asked = None if error.retry_after is None else timedelta(seconds=error.retry_after)
     retry_at = None if asked is None else now + min(asked, LONGEST_WAIT)
     again = error.retryable and n_failed < MOST_TRIES and (asked is None or asked <= LONGEST_WAIT)
-    with transaction.atomic():
-        attempts.fail(attempt, error, retry_at=retry_at)
-        if again:
-            backoff = BACKOFF[n_failed - 1] * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-            until = max(now + timedelta(seconds=backoff), retry_at or now)
-            outcomes.put_off(candidate, token, waits_for=attempt.provider_code, until=until)
+
+    def close() -> None:
+        with transaction.atomic():
+            attempts.fail(attempt, error, retry_at=retry_at)
+            if again:
+                backoff = BACKOFF[n_failed - 1] * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+                until = max(now + timedelta(seconds=backoff), retry_at or now)
+                outcomes.put_off(candidate, token, waits_for=attempt.provider_code, until=until)
+
+    _booked(close)  # else a call that cost nothing would have to be decided about
     if again:
         raise Deferred from error
 

@@ -1,6 +1,7 @@
 """What people do to a run that exists: cancel, pause, resume, retry; and decide about calls in doubt."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from pipeline.models import Attempt, Candidate, Run, RunJob
 from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, RunJobQuerySet
 from pipeline.providers.images import ImageUnreadable, probe_image
 from pipeline.providers.registry import UnknownProvider, provider_for
-from pipeline.services import attempts, budgets, runs
+from pipeline.services import attempts, budgets, runs, toolchain
 from pipeline.services.accounts import access_to
 from pipeline.services.inputs import checked_input, planned_request
 from pipeline.store import ORIGINALS, AssetStore, store_for
@@ -24,6 +25,7 @@ from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid, PlanChanged, PriceUnknown, ProviderUnusable, SpendNotConfirmed
 
+ROWS_AT_ONCE = 500  # of one UPDATE
 ENDED = (Run.Status.PARTIAL, Run.Status.FAILED, Run.Status.CANCELED)
 
 
@@ -34,7 +36,7 @@ class Retry:
     jobs: tuple[UUID, ...]
     n_images: int
     price_usd: Decimal | None
-    call_prices_usd: Mapping[UUID, Decimal]  # of one call of each job
+    prices_usd: Mapping[UUID, Decimal]  # of each candidate, at most
 
 
 def cancel_run(run: Run, *, by: Principal) -> None:
@@ -64,10 +66,11 @@ def cancel_run(run: Run, *, by: Principal) -> None:
             finished_at=now + timedelta(microseconds=1),  # after the run's: its log is owed
         )
         audit.record(run.project, "run.canceled", run, by=by, dropped=n_dropped)
-    for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
-        runs.close_job_if_finished(job)
-    if not RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
-        runs.close_canceled_run(run)
+    with runs.left_to_the_bell(run):
+        for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
+            runs.close_job_if_finished(job)
+        if not RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
+            runs.close_canceled_run(run)
 
 
 def pause_run(run: Run, *, by: Principal) -> None:
@@ -93,16 +96,14 @@ def resume_run(run: Run, *, by: Principal) -> None:
 
 
 def plan_retry(run: Run) -> Retry:
-    """What `retry_failed` would make again, and for how much. Two queries, whatever it holds."""
+    """What `retry_failed` would make again, and for how much. As many queries whatever it holds."""
     jobs = list(_without_winner(run).with_redone())
-    prices = _call_prices(run, jobs, store_for(run.project))
+    prices = _prices(run, jobs)
     return Retry(
         jobs=tuple(job.pk for job in jobs),
         n_images=sum(job.n_redone for job in jobs),
-        price_usd=None
-        if prices is None
-        else sum((prices[job.pk] * job.n_called for job in jobs), Decimal(0)),
-        call_prices_usd=prices or {},
+        price_usd=None if prices is None else sum(prices.values(), Decimal(0)),
+        prices_usd=prices or {},
     )
 
 
@@ -115,8 +116,9 @@ def retry_failed(
     a winner keeps it, and its failed candidates stay as they are; what the guard rejected or what is in doubt
     is not touched either. Bytes that were paid for and kept are finished without another call.
 
-    Raises `Invalid`, `SpendNotConfirmed`, `PriceUnknown`, `PlanChanged` (costs more than `max_cost_usd`) and
-    `PlanRefused` (a scene that vanished or changed); then nothing was changed.
+    Raises `Invalid`, `SpendNotConfirmed`, `PriceUnknown`, `ProviderUnusable` (no key, or switched off),
+    `PlanChanged` (costs more than `max_cost_usd`) and `PlanRefused` (a scene that vanished or changed); then
+    nothing was changed.
     """
     if not confirm_spend:
         raise SpendNotConfirmed("Making images again needs the confirmation that it may spend")
@@ -220,7 +222,9 @@ def _decide(attempt: Attempt, status: Attempt.Status, **fields: object) -> None:
 
 def _close_job_of(attempt: Attempt) -> None:
     if attempt.candidate is not None:
-        runs.close_job_if_finished(attempt.candidate.job)
+        job = attempt.candidate.job
+        with runs.left_to_the_bell(job.run):
+            runs.close_job_if_finished(job)
 
 
 def _without_winner(run: Run) -> RunJobQuerySet:
@@ -230,7 +234,7 @@ def _without_winner(run: Run) -> RunJobQuerySet:
 
 
 def _checked_retry(run: Run) -> Retry:
-    """The retry, when nothing stands against it. Raises `Invalid`, `PlanRefused`."""
+    """The retry, when nothing stands against it. Raises `Invalid`, `PlanRefused`, `ProviderUnusable`."""
     if run.is_imported:
         raise Invalid(
             "This run was read from a log and made elsewhere: compose a run like it to make its images here"
@@ -249,10 +253,20 @@ def _checked_retry(run: Run) -> Retry:
     store = store_for(run.project)
     # Only where a call is made: what was kept of earlier calls is finished without the scene.
     called = [job for job in _without_winner(run).with_redone() if job.n_called]
+    if called:
+        _refuse_unusable(run)
     wanted = {image["path"]: image for job in called for image in job.inputs}
     for image in wanted.values():
         checked_input(image, store)
     return retry
+
+
+def _refuse_unusable(run: Run) -> None:
+    """Raise `ProviderUnusable` if no call could be made."""
+    with suppress(UnknownProvider):  # it has no known price, either, and that is said
+        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        if lack := provider.missing():
+            raise ProviderUnusable(lack)
 
 
 def _plan_anew(run: Run, retry: Retry) -> None:
@@ -276,28 +290,67 @@ def _plan_anew(run: Run, retry: Retry) -> None:
         lease_token=None,
         lease_until=None,
         n_claims=0,
+        waits_for="",
+        not_before=None,
         rung_at=None,
         started_at=None,
         finished_at=None,
     )
     if (n_jobs, n_images) != (len(retry.jobs), retry.n_images):
         raise Invalid("This run has changed in the meantime: look at it again")
-    called = Candidate.objects.filter(status=Candidate.Status.PLANNED, original_sha256="")
-    for job_pk, price in retry.call_prices_usd.items():
-        called.filter(job=job_pk).update(reserved_usd=price)
+    by_price: dict[Decimal, list[UUID]] = {}
+    for pk, price in retry.prices_usd.items():
+        by_price.setdefault(price, []).append(pk)
+    for price, pks in by_price.items():
+        for n in range(0, len(pks), ROWS_AT_ONCE):
+            Candidate.objects.filter(pk__in=pks[n : n + ROWS_AT_ONCE]).update(reserved_usd=price)
+
+
+def _prices(run: Run, jobs: list[RunJob]) -> dict[UUID, Decimal] | None:
+    """What each candidate of a retry costs at most: its call, and the paid steps that were not bought yet.
+
+    None if one of them has no known price.
+    """
+    if not jobs:
+        return {}
+    calls = _call_prices(run, jobs, store_for(run.project))
+    steps = toolchain.of_run(run).step_prices_usd()
+    if calls is None or steps is None:
+        return None
+    redone = Candidate.objects.filter(job__in=_without_winner(run).order_by(), status__in=REDONE)
+    bought = set(
+        Attempt.objects.filter(
+            candidate__in=redone.order_by(),
+            step__in=list(steps),
+            status__in=(Attempt.Status.STORED, Attempt.Status.ARRIVED),
+        )
+        .exclude(original_path="")
+        .order_by()
+        .values_list("candidate", "step")
+    )
+    prices: dict[UUID, Decimal] = {}
+    for pk, job, original, code in redone.values_list("pk", "job", "original_sha256", "error__code"):
+        called = not original or code in USELESS_ORIGINAL
+        # The answers of steps are of use for the same picture only.
+        open_steps = [price for step, price in steps.items() if called or (pk, step) not in bought]
+        prices[pk] = sum(open_steps, calls[job] if called else Decimal(0))
+    return prices
 
 
 def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, Decimal] | None:
-    """What one call of each job costs at most; None if one of them has no known price."""
+    """What one call of each job that needs one costs at most; None if one has no known price."""
     try:
         provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
     except (UnknownProvider, ProviderUnusable):
         return None
+    names = {image["path"] for job in jobs if job.n_called for image in job.inputs}
+    paths = {name: store.path(name) for name in names}  # each once, as looking at links takes its time
     prices: dict[UUID, Decimal] = {}
     for job in jobs:
-        paths = [store.path(image["path"]) for image in job.inputs]
-        request = planned_request(run, job, paths, seed=0)
-        price = provider.estimate(request) if job.n_called else Decimal(0)
+        if not job.n_called:
+            continue
+        request = planned_request(run, job, [paths[image["path"]] for image in job.inputs], seed=0)
+        price = provider.estimate(request)
         if price is None:
             return None
         prices[job.pk] = price
@@ -305,5 +358,6 @@ def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, 
 
 
 def _ring_planned(candidates: CandidateQuerySet) -> None:
-    planned = candidates.filter(status=Candidate.Status.PLANNED)
+    # One whose moment has not come would only be turned away; the bell rings for it then.
+    planned = candidates.filter(status=Candidate.Status.PLANNED).due(timezone.now())
     ring_candidates(planned.order_by("job__position", "candidate_index").values_list("pk", flat=True))

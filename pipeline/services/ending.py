@@ -123,7 +123,8 @@ def release_leases(*, on_purpose: bool, now: datetime | None = None) -> int:
             status__in=["running", "generated"], lease_token__range=ours, lease_until__gt=past
         ).update(lease_until=past, rung_at=None, n_claims=F("n_claims") - int(on_purpose))
         # What waited in our own hands is lost to the queue for a while: it may be rung for at once.
-        Candidate.objects.filter(status="planned", run__in=Run.objects.going()).update(rung_at=None)
+        waiting = Candidate.objects.filter(status="planned", run__in=Run.objects.going())
+        waiting.unlocked().update(rung_at=None)
     return released
 
 

@@ -29,6 +29,11 @@ def execute_candidate(pk: UUID | str) -> None:
     token = Candidate.objects.claim(pk, now=timezone.now(), token=ending.new_lease_token())
     if token is None:
         return
+    try:
+        attempts.close_left_open(UUID(str(pk)), token=token)
+    except Deferred:
+        return
+    # Read after that: a result that came until then would be bought again.
     candidate = Candidate.objects.select_related("run__project__storage", "job").get(pk=pk)
     _mark_started(candidate)
     store = store_for(candidate.run.project)
@@ -45,7 +50,6 @@ def execute_candidate(pk: UUID | str) -> None:
 
 def _work(candidate: Candidate, store: AssetStore, token: UUID) -> None:
     """From the lease to the end of the candidate. Raises `CandidateFailed`, `Deferred`, `LeaseLost`."""
-    attempts.close_left_open(candidate, token=token)
     if candidate.n_claims > MAX_CLAIMS:
         raise CandidateFailed(
             GENERATE,
@@ -87,10 +91,16 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> Non
 def _provider(candidate: Candidate) -> ImageProvider:
     run = candidate.run
     try:
-        return provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
     except (UnknownProvider, ProviderUnusable) as error:
-        runs.abort_remaining(run, because=str(error))
-        raise CandidateFailed(GENERATE, "provider", "provider_unusable", str(error)) from error
+        lack = str(error)
+    else:
+        # Asked before the call: a client that fails for want of its key would leave it in doubt.
+        lack = provider.missing()
+        if not lack:
+            return provider
+    runs.abort_remaining(run, because=lack)
+    raise CandidateFailed(GENERATE, "provider", "provider_unusable", lack)
 
 
 def _failure(error: ProviderError) -> CandidateFailed:

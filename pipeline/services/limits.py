@@ -14,6 +14,7 @@ from pipeline.models import Attempt, Candidate
 from projects.models import ProviderAccount
 
 MINUTE = timedelta(minutes=1)
+MOST_RINGS = 500  # for one account at one look of the bell
 
 
 class AccountBusy(Exception):
@@ -47,18 +48,28 @@ def ring_one_waiting(project_id: UUID, provider_code: str) -> None:
     ring_candidates(list(first.values_list("pk", flat=True)[:1]))
 
 
-def ring_waiting(now: datetime) -> int:
-    """Ring for as many of those that wait as their accounts have places; how many."""
+def ring_waiting(now: datetime, *, again: bool) -> int:
+    """Ring for as many of those that wait as their accounts have places; how many.
+
+    With `again` also for those whose ring was long ago. While messages wait, theirs may be among them: a bell
+    that rang at each look would fill the queue.
+    """
     waiting = Candidate.objects.waiting().due(now)
+    waiting = waiting.not_rung_since(now) if again else waiting.filter(rung_at__isnull=True)
     accounts = waiting.order_by().values_list("run__project", "waits_for").distinct()
     ringing: list[UUID] = []
     for project_id, code in list(accounts):
-        places = _places(project_id, code)
+        places = _places(project_id, code, now)
         mine = waiting.filter(run__project=project_id, waits_for=code).order_by("created_at")
         ringing += mine.values_list("pk", flat=True)[:places]
     if ringing:
         ring_candidates(ringing)
     return len(ringing)
+
+
+def ring_due() -> int:
+    """Ring for those that wait and whose moment has just come; how many."""
+    return ring_waiting(timezone.now(), again=False)
 
 
 def next_moment(now: datetime) -> float | None:
@@ -90,10 +101,14 @@ def _check(account: ProviderAccount | None, project_id: UUID, code: str, now: da
             raise AccountBusy(started_at + MINUTE)
 
 
-def _places(project_id: UUID, code: str) -> int:
-    """How many calls could begin now, as far as calls at once go."""
+def _places(project_id: UUID, code: str, now: datetime) -> int:
+    """How many calls could begin now, as far as the account's own limits go."""
     account = ProviderAccount.objects.filter(project=project_id, provider_code=code).first()
-    if account is None or account.max_concurrency is None:
-        return 500
-    n_open = Attempt.objects.open().filter(project=project_id, provider_code=code).count()
-    return max(0, account.max_concurrency - n_open)
+    calls = Attempt.objects.filter(project=project_id, provider_code=code)
+    places = MOST_RINGS
+    if account is not None and account.max_concurrency is not None:
+        places = min(places, account.max_concurrency - calls.open().count())
+    if account is not None and account.requests_per_minute is not None:
+        recent = calls.filter(started_at__gt=now - MINUTE)
+        places = min(places, account.requests_per_minute - recent.count())
+    return max(0, places)

@@ -18,7 +18,7 @@ from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
 from pipeline.enqueue import queue_is_empty, ring_after_run, ring_candidates
 from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
-from pipeline.services import budgets, limits, runlogs
+from pipeline.services import attempts, budgets, limits, runlogs
 from pipeline.services.after_run import after_run
 from pipeline.services.planning import PreparedRun, prepare_run
 from pipeline.services.toolchain import snapshot_of
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 MODEL_BATCH = 500  # rows of one INSERT
 RING_BATCH = 500  # candidates that one look of the bell rings again
+LONGEST_ALONE = timedelta(hours=2)  # a call outside a run ends before that, if its process lives
 
 
 def start_run(
@@ -111,11 +112,16 @@ def close_job_if_finished(job: RunJob) -> None:
         candidates = list(Candidate.objects.filter(job=job).select_related("final_asset"))
         results = {candidate.pk: _result(candidate) for candidate in candidates}
         outcome = job_outcome(list(results.values()))
-        closed = RunJob.objects.filter(pk=job.pk, finished_at__isnull=True).update(
-            status=outcome.status,
-            selected_candidate_index=outcome.selected_candidate,
-            failure_reason=outcome.failure_reason,
-            finished_at=_after_the_cancel(job),
+        # Asked again: meanwhile others may have closed it, and somebody may be making it again.
+        closed = (
+            RunJob.objects.ready_to_close()
+            .filter(pk=job.pk)
+            .update(
+                status=outcome.status,
+                selected_candidate_index=outcome.selected_candidate,
+                failure_reason=outcome.failure_reason,
+                finished_at=_after_the_cancel(job),
+            )
         )
         if not closed:
             return
@@ -125,7 +131,8 @@ def close_job_if_finished(job: RunJob) -> None:
 
 def close_run_if_finished(run: Run) -> None:
     """Give a run its status and its log once all its jobs are decided. Safe to call at any time."""
-    if RunJob.objects.filter(run=run, finished_at__isnull=True).exists():
+    undecided = RunJob.objects.filter(run=run, finished_at__isnull=True)
+    if undecided.exists():
         return
     if Run.objects.owing_a_log().filter(pk=run.pk).exists():
         close_canceled_run(run)
@@ -135,9 +142,10 @@ def close_run_if_finished(run: Run) -> None:
     # The log first: it is the same whoever writes it, and a run that is closed has one.
     runlogs.write_run_log(run)
     with transaction.atomic():
+        # Asked again: while the log was written others may have closed it, and a retry opened it anew.
         closed = (
             Run.objects.unfinished()
-            .filter(pk=run.pk)
+            .filter(~Exists(undecided), pk=run.pk)
             .update(status=status, finished_at=timezone.now(), post_run_at=None)
         )
         if closed:
@@ -216,30 +224,31 @@ def ring_again(now: datetime | None = None) -> int:
     What follows the ends of runs is rung for, too, and not counted.
     """
     now = now or timezone.now()
-    n_ended = cancel_left_behind(now)
+    n_ended = cancel_left_behind(now) + attempts.doubt_left_alone(now - LONGEST_ALONE)
     stalled = list(Candidate.objects.stalled(now).values_list("pk", flat=True)[:RING_BATCH])
-    if queue_is_empty():
+    queue_was_empty = queue_is_empty()
+    if queue_was_empty:
         stalled += (
             Candidate.objects.unrung(now).order_by("created_at").values_list("pk", flat=True)[:RING_BATCH]
         )
     ring_candidates(stalled)
-    n_waiting = limits.ring_waiting(now)
+    n_waiting = limits.ring_waiting(now, again=queue_was_empty)
     jobs = list(
         RunJob.objects.ready_to_close()
         .filter(run__status__in=(*Run.OPEN_STATUSES, Run.Status.CANCELED))
         .select_related("run__project")
     )
     for job in jobs:
-        with _others_go_on(job.run):
+        with left_to_the_bell(job.run):
             close_job_if_finished(job)
     undecided = RunJob.objects.filter(run=OuterRef("pk"), finished_at__isnull=True)
     runs = list(Run.objects.unfinished().filter(~Exists(undecided)).select_related("project"))
     for run in runs:
-        with _others_go_on(run):
+        with left_to_the_bell(run):
             close_run_if_finished(run)
     owing = list(Run.objects.owing_a_log().select_related("project"))
     for run in owing:
-        with _others_go_on(run):
+        with left_to_the_bell(run):
             close_canceled_run(run)
     if queue_is_empty():  # while messages wait, theirs may be among them
         for pk in Run.objects.owing_post_run(now).values_list("pk", flat=True)[:RING_BATCH]:
@@ -274,8 +283,11 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
 
 
 @contextmanager
-def _others_go_on(run: Run) -> Iterator[None]:
-    """What stands against one run, such as a log that can't be written, must not hold up the others."""
+def left_to_the_bell(run: Run) -> Iterator[None]:
+    """What stands against the end of one run, such as a log that can't be written, is left to the next bell.
+
+    It must hold up neither other runs nor what was changed already.
+    """
     try:
         yield
     except (KromaError, OSError) as error:

@@ -59,7 +59,12 @@ class Toolchain:
         return str(said or self.config.upscale_model(self.plan.upscale_backend or ""))
 
     def price_usd(self) -> Decimal | None:
-        """What the steps of one candidate cost at most, in USD; None when one of them has no known price.
+        """What the steps of one candidate cost at most, in USD; None when one of them has no known price."""
+        prices = self.step_prices_usd()
+        return None if prices is None else sum(prices.values(), Decimal(0))
+
+    def step_prices_usd(self) -> Mapping[str, Decimal] | None:
+        """What each paid step costs at most, in USD; None when one of them has no known price.
 
         One backend cuts a picture out, so that the dearest of the list counts, and those that can't be
         called count nothing.
@@ -72,7 +77,7 @@ class Toolchain:
             if price is None:
                 return None
             prices[step] = max(price, prices.get(step, Decimal(0)))
-        return sum(prices.values(), Decimal(0))
+        return prices
 
 
 @dataclass(frozen=True)

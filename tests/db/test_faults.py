@@ -173,7 +173,7 @@ def test_the_bell_survives_a_fault_of_our_own(monkeypatch: pytest.MonkeyPatch) -
         raise ZeroDivisionError
 
     monkeypatch.setattr(runs, "ring_again", fault)
-    worker._ring()
+    worker._ring(runs.ring_again)
     assert rung == [1]
 
 
@@ -312,3 +312,22 @@ def test_settings_with_text_that_can_not_be_stored_are_refused_in_words(project:
     (folder / "pipeline.settings.json").write_text(f'{{"provider_code": "{text}"}}')
     with pytest.raises(PlanRefused, match="can't be stored"):
         make_plan(project)
+
+
+def test_without_room_for_its_log_a_run_is_canceled_all_the_same_and_gets_it_later(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(FakeProvider())
+    run = make_run(project)
+    write = runs.runlogs.write_run_log
+
+    def full(run: Run) -> None:
+        raise StorageFull("The disk is full")
+
+    monkeypatch.setattr(runs.runlogs, "write_run_log", full)
+    control.cancel_run(run, by=OPERATOR)
+    run.refresh_from_db()
+    assert run.status == "canceled"
+    monkeypatch.setattr(runs.runlogs, "write_run_log", write)
+    runs.ring_again()
+    assert store_for(project).exists(run.run_log_path)

@@ -15,6 +15,7 @@ from pipeline.providers.base import (
     ProviderRefused,
 )
 from pipeline.services import control, execution
+from pipeline.services.accounts import access_to
 from pipeline.services.budgets import Spending, money, reserve, spending_of
 from pipeline.services.runs import start_run
 from projects.access import OPERATOR, Principal
@@ -23,8 +24,8 @@ from projects.models import AuditEvent, Project, User
 from projects.services.accounts import save_account
 from projects.services.budgets import set_budget
 from projects.services.secrets import set_secret
-from tests.factories import make_plan, make_run, png
-from tests.fakes import FakeProvider, Use, expire_leases, work_through
+from tests.factories import configure, make_plan, make_run, png
+from tests.fakes import FakePaidTool, FakeProvider, Use, UseTools, expire_leases, work_through
 
 pytestmark = pytest.mark.django_db
 
@@ -315,3 +316,63 @@ def test_an_account_that_makes_no_sense_is_refused(project: Project, changes: di
     with pytest.raises(Invalid):
         save_account(project, "openai", changes=changes, by=OPERATOR)
     assert not project.provider_accounts.exists()
+
+
+def test_a_retry_reserves_for_the_paid_steps_that_are_still_to_be_bought(
+    project: Project, use: Use, use_tools: UseTools
+) -> None:
+    cutter = FakePaidTool("photoroom")
+    refiner = FakePaidTool("openai", fault="No", cost=Decimal("0.03"))
+    use_tools(cutter, refiner=refiner)
+    steps = {"bg_remove": True, "bg_remove_backends": ["photoroom"], "bg_refine_openai": True}
+    configure(project, steps={**steps, "bg_refine_openai_required": True})
+    answers = iter([png(number=5)])
+
+    def one(request: GenerateRequest) -> bytes:
+        if picture := next(answers, None):
+            return picture
+        raise ProviderRefused("No", code="provider_refused")
+
+    provider = use(FakeProvider(repeatable=False, answer=one))
+    run = make_run(project, n_scenes=2)
+    assert spending_of(project).reserved == Decimal("0.18")
+    work_through(run)
+    # The first has its picture and its cut-out, the second nothing.
+    assert spending_of(project).today == Decimal("0.06")
+    assert control.plan_retry(run).price_usd == Decimal("0.03") + Decimal("0.09")
+    control.retry_failed(run, by=OPERATOR, confirm_spend=True)
+    assert spending_of(project).reserved == Decimal("0.12")
+    assert [row.reserved_usd for row in run.candidates.order_by("job__position")] == [
+        Decimal("0.03"),
+        Decimal("0.09"),
+    ]
+    refiner.fault = ""
+    provider.answer = lambda request: png(number=6)
+    work_through(run)
+    assert run.status == "ok"
+    assert (len(provider.requests), len(cutter.calls), len(refiner.calls)) == (3, 2, 3)
+    assert spending_of(project).reserved == 0
+
+
+def test_a_key_that_vanished_since_the_plan_ends_the_run_in_words_and_leaves_nothing_in_doubt(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = use(FakeProvider(repeatable=False))
+    run = make_run(project, n_scenes=2)
+    monkeypatch.setattr(provider, "missing", lambda: "OpenAI has no key here")
+    work_through(run)
+    assert (run.status, provider.requests) == ("failed", [])
+    assert not run.attempts.exists()
+    error = run.candidates.order_by("job__position").first().error
+    assert (error["code"], error["message"]) == ("provider_unusable", "OpenAI has no key here")
+    with pytest.raises(ProviderUnusable, match="has no key here"):
+        control.retry_failed(run, by=OPERATOR, confirm_spend=True)
+    assert spending_of(project).reserved == 0
+
+
+def test_an_account_whose_calls_would_outlast_their_task_is_refused(project: Project) -> None:
+    save_account(project, "openai", changes={"config": {"timeout": 900}}, by=OPERATOR)
+    with pytest.raises(ProviderUnusable, match=r"waits 900 s.*task of 600 s bears 200"):
+        access_to(project, "openai")
+    save_account(project, "openai", changes={"config": {"timeout": 200}}, by=OPERATOR)
+    assert access_to(project, "openai").config["timeout"] == 200

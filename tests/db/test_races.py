@@ -13,8 +13,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from pipeline.enqueue import ring_candidates
 from pipeline.models import Candidate, Run
+from pipeline.providers.base import OutcomeUnknown
 from pipeline.services import attempts, control, leases, runs
+from pipeline.services.outcomes import Deferred
 from projects import audit
 from projects.access import OPERATOR
 from projects.models import StyleGuide
@@ -144,3 +147,38 @@ def test_deleting_a_guide_while_a_run_is_closed_is_no_deadlock() -> None:
     other.join()
     assert other.result is None
     assert list(audit.faults()) == []
+
+
+def test_a_ring_does_not_wait_for_rows_that_somebody_else_changes() -> None:
+    """Bells and cancels change many rows in no common order: waiting for each other would be a deadlock."""
+    with mock.patch("pipeline.enqueue.async_task"):
+        run = make_run(make_project(), n_scenes=2)
+        first, second = run.candidates.order_by("job__position")
+        bell = Beside(lambda: ring_candidates([first.pk, second.pk]))
+        with transaction.atomic():
+            Candidate.objects.filter(pk=second.pk).update(status="canceled", finished_at=timezone.now())
+            bell.start()
+            bell.join(5)
+            assert not bell.is_alive()
+            Candidate.objects.filter(pk=first.pk).update(status="canceled", finished_at=timezone.now())
+    assert bell.result is None
+
+
+def test_a_result_and_the_next_worker_at_the_same_moment_buy_nothing_twice() -> None:
+    candidate = Candidate.objects.select_related("run").get(pk=make_candidate().pk)
+    first = Candidate.objects.claim(candidate.pk, now=timezone.now())
+    assert first is not None
+    call = attempts.Call("generate", "local", billed=True, price=Decimal("0.04"))
+    attempt = attempts.begin(candidate, call, token=first)
+    Candidate.objects.update(lease_until=timezone.now() - timedelta(seconds=5))
+    second = Candidate.objects.claim(candidate.pk, now=timezone.now())
+    assert second is not None
+    gone = OutcomeUnknown("The connection broke", code="connection_lost")
+    other = Beside(lambda: attempts.close_left_open(candidate.pk, token=second))
+    with transaction.atomic():
+        attempts.doubt(attempt, gone, token=first)
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    candidate.refresh_from_db()
+    assert isinstance(other.result, Deferred)
+    assert candidate.status == "in_doubt"

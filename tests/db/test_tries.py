@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from pipeline.models import Attempt, Candidate
 from pipeline.providers.base import GenerateRequest, OutcomeUnknown, ProviderRefused, ProviderUnavailable
-from pipeline.services import calls, control, execution, limits, runs
+from pipeline.services import attempts, calls, control, execution, limits, runs
 from pipeline.services.outcomes import Deferred
 from pipeline.store import AssetStore, StorageFull, store_for
 from pipeline.tools.base import ToolAnswer
@@ -19,7 +19,7 @@ from projects.models import AuditEvent, Project
 from projects.services.accounts import save_account
 from projects.services.budgets import set_budget
 from tests.factories import make_run, png
-from tests.fakes import FakeProvider, Use, work_through
+from tests.fakes import FakePaidTool, FakeProvider, Use, work_through
 
 pytestmark = pytest.mark.django_db
 
@@ -162,9 +162,9 @@ def test_no_more_calls_at_once_than_the_account_bears(project: Project, use: Use
     candidate = run.candidates.get()
     assert (candidate.status, candidate.waits_for, candidate.n_claims) == ("planned", "local", 0)
     assert not provider.requests
-    assert limits.ring_waiting(timezone.now()) == 0, "there is no place to ring for"
+    assert limits.ring_waiting(timezone.now(), again=True) == 0, "there is no place to ring for"
     Attempt.objects.filter(pk=other.pk).update(status="lost", finished_at=timezone.now())
-    assert limits.ring_waiting(timezone.now()) == 1
+    assert limits.ring_waiting(timezone.now(), again=True) == 1
     work_through(run)
     assert run.status == "ok"
 
@@ -357,3 +357,98 @@ def test_a_paid_answer_without_room_is_in_doubt(project: Project, monkeypatch: p
     with pytest.raises(CallFailed, match="disk is full"):
         alone(project, FakeTool())
     assert project.attempts.get().status == "in_doubt"
+
+
+def test_the_bell_rings_once_for_one_that_waits_while_its_message_may_be_in_the_queue(
+    project: Project, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(FakeProvider(repeatable=False, answer=failing(*[unavailable()] * 9)))
+    run = make_run(project, n_scenes=3)
+    work_through(run)
+    now = timezone.now() + timedelta(seconds=5)
+    monkeypatch.setattr(runs, "queue_is_empty", lambda: False)
+    assert limits.ring_waiting(now, again=False) == 3
+    assert limits.ring_waiting(now, again=False) == 0
+    assert limits.ring_waiting(now, again=True) == 0, "it may be on its way"
+    assert limits.ring_waiting(now + timedelta(hours=1), again=True) == 3
+
+
+def test_the_bell_rings_for_no_more_than_may_call_in_this_minute(project: Project, use: Use) -> None:
+    use(FakeProvider(repeatable=False, answer=failing(*[unavailable()] * 9)))
+    run = make_run(project, n_scenes=4)
+    work_through(run)
+    save_account(project, "local", changes={"requests_per_minute": 5}, by=OPERATOR)
+    assert limits.ring_waiting(timezone.now() + timedelta(seconds=5), again=False) == 1
+
+
+def test_a_retry_waits_for_nothing_that_was_waited_for_before_its_cancel(project: Project, use: Use) -> None:
+    run = make_run(project)
+
+    def canceled(request: GenerateRequest) -> bytes:
+        control.cancel_run(run, by=OPERATOR)
+        raise unavailable()
+
+    use(FakeProvider(repeatable=False, answer=canceled))
+    work_through(run)
+    runs.ring_again()
+    runs.ring_again()
+    control.retry_failed(run, by=OPERATOR, confirm_spend=True)
+    candidate = run.candidates.get()
+    assert (candidate.status, candidate.waits_for, candidate.not_before) == ("planned", "", None)
+
+
+def test_a_backend_that_has_refused_is_not_waited_for(project: Project) -> None:
+    run = make_run(project)
+    token = Candidate.objects.claim(run.candidates.get().pk, now=timezone.now())
+    assert token
+    candidate = Candidate.objects.select_related("run__project__storage", "job").get()
+    tool = FakePaidTool("photoroom", fault="No")
+    store = store_for(project)
+
+    def step() -> None:
+        calls.paid_step(candidate, tool, step="bg_remove", png=b"picture", store=store, token=token)
+
+    with pytest.raises(ProviderRefused):
+        step()
+    Attempt.objects.update(retry_at=timezone.now() + timedelta(minutes=10))
+    with pytest.raises(ProviderRefused):
+        step()
+
+
+def test_a_command_that_is_stopped_in_a_call_leaves_it_in_doubt(project: Project) -> None:
+    def stopped(png: bytes) -> bytes:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        calls.paid_call(
+            project,
+            FakePaidTool("photoroom", answer=stopped),
+            step="bg_remove",
+            png=b"picture",
+            name="quay",
+            store=store_for(project),
+            by=OPERATOR,
+        )
+    assert project.attempts.get().status == "in_doubt"
+
+
+def test_a_call_without_a_run_whose_process_died_is_listed_as_in_doubt(project: Project) -> None:
+    attempt = attempts.begin_alone(project, attempts.Call("bg_remove", "photoroom", True, Decimal("0.02")))
+    runs.ring_again()
+    attempt.refresh_from_db()
+    assert attempt.status == "open", "it may still be going on"
+    Attempt.objects.update(started_at=timezone.now() - timedelta(hours=3))
+    assert runs.ring_again() == 1
+    attempt.refresh_from_db()
+    assert attempt.status == "in_doubt"
+
+
+def test_a_paid_step_that_asks_for_more_than_an_hour_does_not_hold_up_the_next_backend(
+    project: Project,
+) -> None:
+    candidate, store, token = leased(project)
+    tool = FakeTool(unavailable(retry_after=90_000))
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            step(candidate, tool, store, token)
+    assert tool.calls == 1
