@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import repeat
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Max, OuterRef
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 MODEL_BATCH = 500  # rows of one INSERT
 RING_BATCH = 500  # candidates that one look of the bell rings again
+ABORTED = "aborted_provider_unavailable"  # the code of an image that was not called any more
 LONGEST_ALONE = timedelta(hours=2)  # a call outside a run ends before that, if its process lives
 
 
@@ -120,7 +122,7 @@ def close_job_if_finished(job: RunJob) -> None:
                 status=outcome.status,
                 selected_candidate_index=outcome.selected_candidate,
                 failure_reason=outcome.failure_reason,
-                finished_at=_after_the_cancel(job),
+                finished_at=_after_the_cancel(job.run_id),
             )
         )
         if not closed:
@@ -169,22 +171,35 @@ def abort_remaining(run: Run, *, because: str) -> None:
 
     A retry makes them again once the account is mended.
     """
+    message = f"Not called any more, as the account was refused: {because}"
     error = {
         "step": "generate",
         "kind": "provider",
-        "code": "aborted_provider_unavailable",
-        "message": f"Not called any more, as the account was refused: {because}",
+        "code": ABORTED,
+        "message": message,
         "http_status": None,
     }
     uncalled = Candidate.objects.filter(run=run, status=Candidate.Status.PLANNED, original_sha256="")
-    uncalled.update(
-        status=Candidate.Status.FAILED,
-        finished_at=timezone.now(),
-        error=error,
-        reserved_usd=0,
-        waits_for="",
-        not_before=None,
-    )
+    with transaction.atomic():
+        # What a worker takes at this moment is refused by itself.
+        uncalled.unlocked().update(
+            status=Candidate.Status.FAILED,
+            finished_at=timezone.now(),
+            error=error,
+            rank_reason=message[:500],
+            reserved_usd=0,
+            waits_for="",
+            not_before=None,
+        )
+        # Most jobs have nothing else: they are closed together, the others one by one below.
+        aborted = Candidate.objects.filter(run=run, status=Candidate.Status.FAILED, error__code=ABORTED)
+        others = Candidate.objects.filter(job=OuterRef("pk")).exclude(pk__in=aborted.order_by().values("pk"))
+        RunJob.objects.filter(~Exists(others), run=run, finished_at__isnull=True).update(
+            status=RunJob.Status.FAILED,
+            failure_reason="all_candidates_failed",
+            finished_at=_after_the_cancel(run.pk),
+        )
+    close_run_if_finished(run)
     for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
         close_job_if_finished(job)
 
@@ -387,9 +402,9 @@ def _result(candidate: Candidate) -> CandidateResult:
     return CandidateResult(candidate.candidate_index, candidate.status, rank, final)
 
 
-def _after_the_cancel(job: RunJob) -> datetime:
-    """Now, and later than the cancel of its run whatever the clocks say: so the log is known to be owed."""
-    ended = Run.objects.values_list("finished_at", flat=True).get(pk=job.run_id)
+def _after_the_cancel(run_pk: UUID) -> datetime:
+    """Now, and later than a cancel of the run whatever the clocks say: so its log is known to be owed."""
+    ended = Run.objects.values_list("finished_at", flat=True).get(pk=run_pk)
     now = timezone.now()
     return max(now, ended + timedelta(microseconds=1)) if ended else now
 

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from pipeline.models import Candidate, Run
 from pipeline.providers.base import (
@@ -376,3 +378,24 @@ def test_an_account_whose_calls_would_outlast_their_task_is_refused(project: Pro
         access_to(project, "openai")
     save_account(project, "openai", changes={"config": {"timeout": 200}}, by=OPERATOR)
     assert access_to(project, "openai").config["timeout"] == 200
+
+
+def test_the_rest_of_a_refused_run_is_closed_with_few_queries(project: Project, use: Use) -> None:
+    def refuse(request: GenerateRequest) -> bytes:
+        raise AccountRefused("The key is not accepted", code="provider_auth", http_status=401)
+
+    use(FakeProvider(repeatable=False, answer=refuse))
+
+    def refused(n_scenes: int) -> tuple[Run, int]:
+        run = make_run(project, n_scenes=n_scenes)
+        with CaptureQueriesContext(connection) as queries:
+            execution.execute_candidate(run.candidates.order_by("job__position")[0].pk)
+        run.refresh_from_db()
+        return run, len(queries)
+
+    (few, n_few), (many, n_many) = refused(3), refused(12)
+    assert (few.status, many.status) == ("failed", "failed")
+    assert n_many == n_few
+    reasons = set(many.jobs.values_list("status", "failure_reason"))
+    assert reasons == {("failed", "all_candidates_failed")}
+    assert "key is not accepted" in many.candidates.order_by("-job__position")[0].rank_reason
