@@ -1,6 +1,7 @@
 from pipeline.models.assets import Asset, AssetLink, CostEvent, Export, QualityReport, Review
+from pipeline.models.attempts import Attempt
 from pipeline.models.copilot import AgentInstruction, AgentInstructionEvent, ChatMessage, ChatSession
-from pipeline.models.runs import Attempt, Candidate, Run, RunJob
+from pipeline.models.runs import Candidate, Run, RunJob
 
 __all__ = [
     "AgentInstruction",

@@ -4,18 +4,15 @@ Best effort: nothing here changes what the run is. What could not be done is tol
 """
 
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import Error, connection
 from django.utils import timezone
 
 from pipeline.models import Run
+from pipeline.services import leases
 from pipeline.services.postrun import ingest_after_run
 from pipeline.services.s3 import SyncGoingOn, sync_project
 from projects.access import Principal
@@ -53,7 +50,7 @@ def after_run(pk: UUID | str) -> None:
     if lease is None:
         return
     run = Run.objects.select_related("project__storage").get(pk=lease.run)
-    with _renewed(lease):
+    with leases.kept_up(lease.extend, what=f"the last step of run {lease.run}"):
         try:
             warnings = _done(run)
         except SyncGoingOn:
@@ -101,32 +98,6 @@ def _finish(lease: Lease, warnings: list[str]) -> None:
     done = held.filter(finished_at=lease.finished_at)
     if not done.update(post_run_at=timezone.now(), post_run_until=None, warnings=warnings):
         held.update(post_run_until=None)
-
-
-@contextmanager
-def _renewed(lease: Lease) -> Iterator[None]:
-    """Extend the lease every third of its length until the block ends or somebody else has it."""
-    stop = threading.Event()
-
-    def renew() -> None:
-        while not stop.wait(settings.LEASE_SECONDS / 3):
-            try:
-                if not lease.extend():
-                    return
-            except Error as error:
-                logger.warning(
-                    "Run %s: the lease of its last step could not be renewed: %s", lease.run, error
-                )
-            finally:
-                connection.close()  # a broken one would stay broken
-
-    thread = threading.Thread(target=renew, name=f"after run {lease.run}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _soon() -> datetime:

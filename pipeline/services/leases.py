@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,23 +27,35 @@ def renew_or_stop(candidate_pk: UUID, token: UUID) -> None:
         raise LeaseLost
 
 
+def renewed(candidate_pk: UUID, token: UUID) -> AbstractContextManager[None]:
+    """Extend the lease until the block ends or somebody else has taken the candidate."""
+
+    def extend() -> bool:
+        try:
+            renew_or_stop(candidate_pk, token)
+        except LeaseLost:
+            return False
+        return True
+
+    return kept_up(extend, what=f"candidate {candidate_pk}")
+
+
 @contextmanager
-def renewed(candidate_pk: UUID, token: UUID) -> Iterator[None]:
-    """Extend the lease every third of its length until the block ends or somebody else has taken it."""
+def kept_up(extend: Callable[[], bool], *, what: str) -> Iterator[None]:
+    """Call `extend` in a thread every third of a lease until the block ends or it returns False."""
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(settings.LEASE_SECONDS / 3):
             try:
-                renew_or_stop(candidate_pk, token)
-            except LeaseLost:
-                return
+                if not extend():
+                    return
             except Error as error:
-                logger.warning("Candidate %s: its lease could not be renewed: %s", candidate_pk, error)
+                logger.warning("The lease of %s could not be renewed: %s", what, error)
             finally:
                 connection.close()  # a broken one would stay broken
 
-    thread = threading.Thread(target=renew, name=f"lease {candidate_pk}", daemon=True)
+    thread = threading.Thread(target=renew, name=f"lease of {what}", daemon=True)
     thread.start()
     try:
         yield
