@@ -78,10 +78,10 @@ def measure(pictures: list[bytes], *, colour: bool) -> Times:
     from pipeline.engine.guard import inspect_pixels  # noqa: PLC0415
     from pipeline.engine.manifest import DEFAULT_MANIFEST  # noqa: PLC0415
     from pipeline.services import execution  # noqa: PLC0415
-    from tests.benchmarks.ready import Ready, run_of  # noqa: PLC0415
+    from tests.benchmarks.ready import Ready, always, run_of  # noqa: PLC0415
 
     provider = Ready(pictures)
-    execution.provider_for = lambda code, access=None: provider  # type: ignore[assignment]
+    execution.provider_for = always(provider)
     run = run_of(pictures, colour=colour)
     keys = list(run.candidates.order_by("job__position").values_list("pk", flat=True))
     execution.execute_candidate(keys.pop(0))  # imports, caches
