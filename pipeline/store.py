@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from pipeline.engine.names import ARCHIVE_BAD, ARCHIVE_REPLACED, INTERNAL, OUTPUTS, RUNS
@@ -41,13 +42,17 @@ class AssetStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @cached_property
+    def _resolved_root(self) -> Path:
+        # Once: each part of it costs a question to the file system. A root that moves meanwhile only refuses.
+        return self.root.resolve()
+
     def path(self, name: str) -> Path:
         """The absolute path of a name. Raises `Invalid` if it lies outside the root, links resolved."""
         if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
             raise Invalid(f"“{name}” is not a path inside the project's folder")
-        root = self.root.resolve()
-        path = (root / name).resolve()
-        if not path.is_relative_to(root):
+        path = (self._resolved_root / name).resolve()
+        if not path.is_relative_to(self._resolved_root):
             raise Invalid(f"“{name}” leads out of the project's folder")
         return path
 

@@ -1,6 +1,6 @@
 """From a parsed run log to what its rows will be: the rules of an import, without rows or files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -188,6 +188,7 @@ def records_of(log: Document) -> LogRecords:
         n_candidates=integer(generation.get("candidates"), least=1) or most,
         settings={
             **{key: log.get(key) for key in ("timestamp", "generation", "postprocess", "output_guard")},
+            "storage": section(log.get("storage")),
             "provider": section(log.get("provider")),
             "warnings": [line for line in _listed(log.get("warnings")) if isinstance(line, str)],
         },
@@ -203,7 +204,12 @@ def run_status(log: Document) -> str:
     jobs = log.get("jobs")
     if not isinstance(jobs, list):
         return "unknown"
-    statuses = {text(job.get("status")).lower() for job in jobs if isinstance(job, dict)}
+    return status_of(text(job.get("status")) for job in jobs if isinstance(job, dict))
+
+
+def status_of(job_statuses: Iterable[str]) -> str:
+    """The status of a run from those of its jobs, however they are written: ok, failed or partial."""
+    statuses = {status.lower() for status in job_statuses}
     if any(status.startswith("failed") for status in statuses):
         return "failed"
     return "ok" if statuses and statuses <= {"done", "planned"} else "partial"
@@ -236,7 +242,7 @@ def _job(job: Document, position: int, limit: float) -> JobEntry:
         final_output=path(job.get("final_output")),
         failure_reason=text(job.get("failure_reason")),
         metadata=job,
-        candidates=_explained(candidates, selected, limit),
+        candidates=explained(candidates, selected, limit),
     )
 
 
@@ -315,8 +321,8 @@ def _error(candidate: Document) -> Document:
     return {"reasons": reasons} if reasons else {}
 
 
-def _explained(
-    candidates: list[CandidateEntry], selected: int | None, limit: float
+def explained(
+    candidates: Sequence[CandidateEntry], selected: int | None, limit: float
 ) -> tuple[CandidateEntry, ...]:
     """The candidates, each with the sentence that says why it ranks where it ranks."""
     results = [CandidateResult(c.index, c.status, c.rank, c.final_output) for c in candidates]

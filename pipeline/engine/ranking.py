@@ -14,7 +14,7 @@ from pipeline.engine.guard import (
     rounded,
 )
 
-_CLOSED_CANDIDATE = frozenset({"done", "failed", "failed_output_guard", "canceled", "in_doubt"})
+CLOSED_CANDIDATE = frozenset({"done", "failed", "failed_output_guard", "canceled", "in_doubt"})
 _CLOSED_JOB = frozenset({"done", "failed", "failed_output_guard", "canceled"})
 
 
@@ -76,8 +76,8 @@ def job_outcome(results: Sequence[CandidateResult]) -> JobOutcome:
     finished, `RuntimeError` for a winner without a final output.
     """
     statuses = {result.status for result in results}
-    if not statuses or not statuses <= _CLOSED_CANDIDATE:
-        odd = ", ".join(sorted(statuses - _CLOSED_CANDIDATE)) or "no candidate"
+    if not statuses or not statuses <= CLOSED_CANDIDATE:
+        odd = ", ".join(sorted(statuses - CLOSED_CANDIDATE)) or "no candidate"
         raise ValueError(f"A job is closed when all its candidates are; found {odd}")
     done = [result for result in results if result.status == "done"]
     if done:

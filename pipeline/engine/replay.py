@@ -1,9 +1,10 @@
 """The plan of a run as its log holds it, made again and held against what the log says; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.engine.colour import ColourProfile
 from pipeline.engine.errors import PlanningError
 from pipeline.engine.ingest import CandidateEntry, JobEntry, LogRecords
 from pipeline.engine.logdocument import decimal, integer, section
@@ -19,6 +20,7 @@ from pipeline.engine.planning import (
     plan_hash,
 )
 from pipeline.engine.postprocess import PostprocessPlan
+from pipeline.engine.postprocess_config import PostprocessConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,54 @@ def plan_again(log: Mapping[str, Any], records: LogRecords) -> ReplayPlan:
     return ReplayPlan(plan, tuple(differences), tuple(notes))
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedSteps:
+    """How the steps after generation worked; `tools` are their descriptions, each with its step."""
+
+    config: PostprocessConfig
+    profile: ColourProfile
+    tools: tuple[Mapping[str, Any], ...]
+
+
+def recorded_steps(log: Mapping[str, Any]) -> RecordedSteps | None:
+    """What a log holds of its steps; None where it lacks that, as those of an older Kroma do."""
+    config, tools = log.get("postprocess_config"), log.get("tools")
+    if not isinstance(config, dict) or not isinstance(tools, list):
+        return None
+    try:
+        return RecordedSteps(
+            PostprocessConfig.from_dict(config),
+            ColourProfile(**section(log.get("color_profile_values"))),
+            tuple(section(tool) for tool in tools),
+        )
+    except (PlanningError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def changed_tools(
+    logged: Sequence[Mapping[str, Any]], installed: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """A sentence for each tool that is another one than the log names, by its version or its weights."""
+    for tool in installed:
+        named = tool["step"], tool["tool"]
+        same = [other for other in logged if (other.get("step"), other.get("tool")) == named]
+        if not same:
+            yield f"The log does not name the tool {tool['tool']} of {tool['step']}, which is used here"
+            continue
+        then, now = _named(same[0]), _named(tool)
+        if changed := [key for key in {**then, **now} if then.get(key) != now.get(key)]:
+            was = ", ".join(f"{key} {then.get(key)}" for key in changed)
+            became = ", ".join(f"{key} {now.get(key)}" for key in changed)
+            yield (
+                f"The step {tool['step']} was made by {tool['tool']} with {was}, and here it has {became}: "
+                "other files are to be expected"
+            )
+
+
+def _named(tool: Mapping[str, Any]) -> dict[str, object]:
+    return {"version": tool.get("version"), **section(tool.get("parameters"))}
+
+
 def _planned(job: JobEntry, records: LogRecords, n_candidates: int, post: PostprocessPlan) -> PlannedJob:
     return PlannedJob(
         id=job.key,
@@ -141,10 +191,13 @@ def _of_hash(
     """Whether the plan has the hash that was confirmed, where the log holds all that enters it."""
     inputs = {image.path: image.sha256 for job in records.jobs for image in job.inputs}
     provider = section(log.get("provider"))
-    if not records.plan_hash or not provider or not all(inputs.values()):
+    has_tools = isinstance(log.get("tools"), list)
+    is_complete = has_tools or not plan.postprocess.has_steps
+    if not records.plan_hash or not provider or not all(inputs.values()) or not is_complete:
         notes.append("The hash of the plan can't be checked: the log lacks it, or what enters it")
         return []
-    found = plan_hash(plan, inputs=inputs, provider=provider)
+    tools = [section(tool) for tool in log.get("tools") or ()] if has_tools else []
+    found = plan_hash(plan, inputs=inputs, provider=provider, tools=tools)
     return [] if found == records.plan_hash else [Difference("Plan hash", records.plan_hash, found)]
 
 

@@ -31,6 +31,8 @@ class LogHeader:
     resolved_from_backend: bool = True
     # Code, look or model, version, weights: what it takes to make the same image again.
     provider: Mapping[str, object] = field(default_factory=dict)
+    # Configuration, colour profile and tools of the steps after generation, for the same reason.
+    steps: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,7 @@ def _top(
         "generation": {"candidates": plan.n_candidates, "max_candidates": plan.max_candidates},
         "postprocess": plan.postprocess.as_dict(),
         "postprocess_files": plan.postprocess.files_as_dict(),
+        **header.steps,
         "output_guard": plan.guard.as_dict(),
         "storage": {
             "project_root": header.project_root,

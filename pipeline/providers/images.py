@@ -222,9 +222,10 @@ def _reduce(image: Image.Image, longest_side: int) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF data says; data that makes no sense says nothing."""
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # without a copy where nothing is to be turned
     except _DAMAGED:
         return image
+    return image
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -241,7 +242,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         grey = np.clip(values * np.float32(255.0 / white) + 0.5, 0, 255).astype(np.uint8)
         done = Image.fromarray(grey).convert("RGB")
     else:
-        done = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        done = image if image.mode == mode else image.convert(mode)
     if exif is not None:
         done.info["exif"] = exif
     return done

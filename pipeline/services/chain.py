@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from uuid import UUID
 
 from pipeline.engine.names import CandidateNames, candidate_names
@@ -10,10 +9,10 @@ from pipeline.engine.postprocess import PostprocessPlan
 from pipeline.models import Asset, Candidate
 from pipeline.services import assets, calls, steps, toolchain
 from pipeline.services.outcomes import CandidateFailed
-from pipeline.services.steps import Made, Picture, StepFailed
+from pipeline.services.steps import Made, Picture, Stage, StepFailed
 from pipeline.services.toolchain import COLOUR, CUT, REFINE, UPSCALE, Toolchain
 from pipeline.store import AssetStore
-from pipeline.tools.base import LocalTool, PaidTool
+from pipeline.tools.base import PaidTool
 
 KINDS = {
     CUT: "background_removed",
@@ -80,31 +79,22 @@ class _Work:
         self.rows = list(Asset.objects.filter(candidate=candidate))
 
     def carried_out(self, link: Link) -> Link:
-        chain = self.chain
-        if self.names.background_removed:
-            link = self._step(CUT, link, self.names.background_removed)
-            if chain.refiner:
-                link = self._refined(chain.refiner, link)
-        if chain.upscaler and self.names.upscaled:
-            link = self._step(UPSCALE, link, self.names.upscaled, chain.upscaler)
-        if chain.colourer and self.names.colour_corrected:
-            link = self._step(COLOUR, link, self.names.colour_corrected, chain.colourer)
+        for stage in steps.stages(self.chain, self.names):
+            link = self._refined(stage, link) if stage.step == REFINE else self._step(stage, link)
         return link
 
-    def _step(self, step: str, source: Link, name: str, tool: LocalTool | None = None) -> Link:
-        if done := self._done(step, source):
+    def _step(self, stage: Stage, source: Link) -> Link:
+        if done := self._done(stage.step, source):
             return done
-        extension = PurePosixPath(name).suffix[1:]
         try:
-            if tool is None:
-                made = steps.cut_out(self.chain.cutters, source.picture, extension=extension, call=self._call)
-            else:
-                made = steps.changed(tool, source.picture, extension=extension)
+            made = stage.made_from(source.picture, call=self._call)
         except StepFailed as error:
-            raise CandidateFailed(step, error.kind, error.code, str(error), error.http_status) from error
-        return self._published(step, source, name, made)
+            raise CandidateFailed(
+                stage.step, error.kind, error.code, str(error), error.http_status
+            ) from error
+        return self._published(stage, source, made)
 
-    def _refined(self, tool: PaidTool, cut: Link) -> Link:
+    def _refined(self, stage: Stage, cut: Link) -> Link:
         """The refined cut-out under the same name, or the cut-out itself where the pass failed and may."""
         if done := self._done(REFINE, cut):
             return done
@@ -112,7 +102,7 @@ class _Work:
         if "refine_error" in cut.asset.metadata and not required:
             return cut  # tried before, and the record says why it came to nothing
         try:
-            made = steps.refine(tool, cut.picture, call=self._call)
+            made = stage.made_from(cut.picture, call=self._call)
         except StepFailed as error:
             assets.note(cut.asset, refine_error=str(error))
             if required:
@@ -120,7 +110,7 @@ class _Work:
                     REFINE, error.kind, error.code, str(error), error.http_status
                 ) from error
             return cut
-        return self._published(REFINE, cut, self.names.background_removed or "", made)
+        return self._published(stage, cut, made)
 
     def _call(self, tool: PaidTool, step: str, png: bytes) -> calls.KeptAnswer:
         return calls.paid_step(self.candidate, tool, step=step, png=png, store=self.store, token=self.token)
@@ -133,23 +123,23 @@ class _Work:
                 return Link(row, picture_of(row, self.store))
         return None
 
-    def _published(self, step: str, source: Link, name: str, made: Made) -> Link:
+    def _published(self, stage: Stage, source: Link, made: Made) -> Link:
         new = assets.NewFile(
-            name,
-            KINDS[step],
+            stage.name,
+            KINDS[stage.step],
             made.data,
             made.mime_type,
             made.size,
             {
                 **made.record,
-                "step": step,
+                "step": stage.step,
                 "source_sha256": source.asset.sha256,
                 "original_sha256": self.candidate.original_sha256,
             },
             source=source.asset,
         )
         row = assets.publish(self.candidate, self.store, new, token=self.token)
-        return Link(row, Picture(name, made.mime_type, load=lambda: made.data, pixels=made.pixels))
+        return Link(row, Picture(stage.name, made.mime_type, load=lambda: made.data, pixels=made.pixels))
 
 
 def picture_of(asset: Asset, store: AssetStore) -> Picture:

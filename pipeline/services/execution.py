@@ -108,13 +108,12 @@ def _failure(error: ProviderError) -> CandidateFailed:
 
 
 def _mark_started(candidate: Candidate) -> None:
-    now = timezone.now()
-    Run.objects.filter(pk=candidate.run_id, status=Run.Status.QUEUED).update(
-        status=Run.Status.RUNNING, started_at=now
-    )
-    RunJob.objects.filter(pk=candidate.job_id, status=RunJob.Status.PLANNED, finished_at__isnull=True).update(
-        status=RunJob.Status.RUNNING
-    )
+    if candidate.run.status == Run.Status.QUEUED:
+        queued = Run.objects.filter(pk=candidate.run_id, status=Run.Status.QUEUED)
+        queued.update(status=Run.Status.RUNNING, started_at=timezone.now())
+    if candidate.job.status == RunJob.Status.PLANNED:
+        planned = RunJob.objects.filter(pk=candidate.job_id, status=RunJob.Status.PLANNED)
+        planned.filter(finished_at__isnull=True).update(status=RunJob.Status.RUNNING)
 
 
 def _request(candidate: Candidate, store: AssetStore) -> GenerateRequest:

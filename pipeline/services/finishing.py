@@ -6,21 +6,21 @@ from uuid import UUID
 
 from django.db import transaction
 
-from pipeline.engine.guard import GUARD_CODE, GUARD_VERSION, inspect_pixels
+from pipeline.engine.guard import GUARD_CODE, GUARD_VERSION
 from pipeline.engine.manifest import GuardSettings
-from pipeline.engine.ranking import Rank, rank_of
+from pipeline.engine.ranking import Rank
 from pipeline.engine.runlog import guard_block
+from pipeline.engine.verdict import judged
 from pipeline.models import Asset, Candidate, QualityReport
 from pipeline.providers.images import ImageUnreadable
 from pipeline.services import assets, chain, outcomes
 from pipeline.services.chain import Link
 from pipeline.services.outcomes import CandidateFailed
 from pipeline.services.planning import display_name
-from pipeline.services.steps import Picture
+from pipeline.services.steps import Picture, as_generated
 from pipeline.services.toolchain import GUARD, plan_of
 from pipeline.store import AssetStore, StorageFailed
-from pipeline.tools.base import Pixels
-from pipeline.tools.pixels import MIME_TYPES, encoded, small_webp
+from pipeline.tools.pixels import MIME_TYPES, small_webp
 
 GENERATED, FINAL = "candidate_output", "candidate_final_output"
 
@@ -47,11 +47,10 @@ def _generated(candidate: Candidate, store: AssetStore, token: UUID) -> Link:
     if there is not None and assets.is_whole(there, store):
         return Link(there, original if _is_png(original) else chain.picture_of(there, store))
     try:
-        pixels = original.pixels
+        generated = as_generated(original)
+        data, pixels = generated.data, generated.pixels
     except ImageUnreadable as error:
         raise CandidateFailed("publish", "provider", "image_unreadable", str(error)) from error
-    is_png = _is_png(original)
-    data = original.data if is_png else encoded(pixels, "png")
     new = assets.NewFile(
         candidate.output_name,
         GENERATED,
@@ -59,10 +58,9 @@ def _generated(candidate: Candidate, store: AssetStore, token: UUID) -> Link:
         MIME_TYPES["png"],
         (pixels.shape[1], pixels.shape[0]),
         {"original_sha256": candidate.original_sha256},
-        sha256=candidate.original_sha256 if is_png else "",
+        sha256=candidate.original_sha256 if _is_png(original) else "",
     )
-    asset = assets.publish(candidate, store, new, token=token)
-    return Link(asset, Picture(candidate.output_name, MIME_TYPES["png"], load=lambda: data, pixels=pixels))
+    return Link(assets.publish(candidate, store, new, token=token), generated)
 
 
 def _original(candidate: Candidate, store: AssetStore) -> Picture:
@@ -89,15 +87,14 @@ def _is_png(picture: Picture) -> bool:
 
 def _judge(candidate: Candidate, store: AssetStore, asset: Asset, picture: Picture, token: UUID) -> None:
     guard = GuardSettings(**candidate.run.settings_snapshot["output_guard"])
-    if not guard.enabled:
-        _close(candidate, token, asset, Candidate.Status.DONE, rank=Rank.ZERO)
-        return
     began = time.perf_counter()
     checked = display_name(store, _planned_name(candidate, asset))
-    report = inspect_pixels(_rgb(picture.pixels), file=checked, settings=guard)
+    verdict = judged(picture.pixels, file=checked, settings=guard)
     seconds = round(time.perf_counter() - began, 3)
-    rank = rank_of(report, guard.max_chroma_delta)
-    rejected = rank.hard_failures > 0
+    if verdict.report is None:
+        _close(candidate, token, asset, Candidate.Status.DONE, rank=Rank.ZERO)
+        return
+    rank, rejected = verdict.rank, verdict.is_rejected
     if rejected:
         try:
             assets.archive_bad(asset, store)
@@ -105,7 +102,7 @@ def _judge(candidate: Candidate, store: AssetStore, asset: Asset, picture: Pictu
             raise CandidateFailed(GUARD, error.kind, error.code, str(error)) from error
     block = {
         **guard_block(
-            report,
+            verdict.report,
             checked_input=checked,
             bad_archive=display_name(store, asset.rel_path) if rejected else None,
         ),
@@ -114,10 +111,9 @@ def _judge(candidate: Candidate, store: AssetStore, asset: Asset, picture: Pictu
         "parameters": guard.as_dict(),
         "seconds": seconds,
     }
-    status = Candidate.Status.FAILED_OUTPUT_GUARD if rejected else Candidate.Status.DONE
-    reasons = [reason for file in report.files for reason in file.hard_fail_reasons]
+    status = Candidate.Status(verdict.status)
     with transaction.atomic():
-        if _close(candidate, token, asset, status, rank=rank, reasons=reasons):
+        if _close(candidate, token, asset, status, rank=rank, reasons=verdict.reasons):
             QualityReport.objects.update_or_create(
                 candidate=candidate,
                 report_type=GUARD,
@@ -165,8 +161,3 @@ def _planned_name(candidate: Candidate, asset: Asset) -> str:
     if asset.pk == candidate.output_asset_id:
         return candidate.output_name
     return chain.names_of(candidate, plan_of(candidate.run)).final
-
-
-def _rgb(pixels: Pixels) -> Pixels:
-    """Alpha is dropped, so that the hidden colour of clear pixels counts."""
-    return pixels[..., :3]

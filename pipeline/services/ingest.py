@@ -8,6 +8,7 @@ from django.db import transaction
 
 from pipeline.engine.ingest import LogRecords, records_of
 from pipeline.engine.logdocument import LogRefused, parse_log
+from pipeline.engine.normalise import normalised
 from pipeline.models import Run
 from pipeline.services.importing import import_log
 from pipeline.services.logcheck import differences_of
@@ -90,6 +91,7 @@ def ingest_run_log(
     if run is not None:
         found = differences_of(run, records, with_hashes=True)
         return _as_checked(run, records, file, found)
+    records, otherwise = normalised(records)
     # Before the transaction, which would make others wait for the disk.
     looked = {written: names.look(written, with_hash=compute_hashes) for written in set(records.paths())}
     inputs = {image.path: names.look(image.path, with_hash=False) for image in records.inputs()}
@@ -114,7 +116,7 @@ def ingest_run_log(
         status=records.status,
         derived_assets=imported.n_derived,
         is_imported=True,
-        warnings=(*_about_project(records, project), *records.notes, *imported.notes),
+        warnings=(*_about_project(records, project), *records.notes, *otherwise, *imported.notes),
     )
 
 

@@ -1,40 +1,31 @@
 """Making a run again from its log, beside the project: no row and no file of it is touched."""
 
 import hashlib
-import tempfile
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from django.conf import settings
 
-from pipeline.engine.guard import inspect_pixels
 from pipeline.engine.ingest import CandidateEntry, JobEntry, LogRecords, records_of
 from pipeline.engine.logdocument import LogRefused, parse_log, section, text
-from pipeline.engine.planning import PlannedJob, RunPlan
-from pipeline.engine.ranking import CandidateResult, Rank, job_outcome, rank_of
+from pipeline.engine.planning import PlannedJob
+from pipeline.engine.ranking import CandidateResult, job_outcome
 from pipeline.engine.replay import Difference, ReplayPlan, plan_again
 from pipeline.providers.base import GenerateRequest, ImageProvider, ProviderError
-from pipeline.providers.images import ImageUnreadable, encode_png, read_image
+from pipeline.providers.images import ImageUnreadable
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.logfiles import log_file, read_log
 from pipeline.services.planning import display_path
-from pipeline.store import sha256_of
+from pipeline.services.replaysteps import StepsAgain, finish_again, steps_again
+from pipeline.store import ORIGINALS, sha256_of
 from projects.errors import Invalid
 
-FINAL = "final_output"
-
-
-@dataclass(frozen=True)
-class FinishedAgain:
-    """What came of one image after its call; `hashes` has the sha256 of each step's file, and `FINAL`."""
-
-    status: str
-    rank: Rank
-    hashes: Mapping[str, str]
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass
@@ -46,6 +37,7 @@ class Replay:
     records: LogRecords
     again: ReplayPlan
     provider: ImageProvider | None
+    steps: StepsAgain
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     n_made: int = 0
@@ -93,7 +85,8 @@ def prepare_replay(path: str | Path) -> Replay:
         raise Invalid(str(error)) from error
     records = records_of(log)
     again = plan_again(log, records)
-    replay = Replay(file, log, records, again, None, list(again.differences))
+    steps = steps_again(log, again.plan) if again.plan else StepsAgain(None)
+    replay = Replay(file, log, records, again, None, steps, list(again.differences))
     replay.notes += [*records.notes, *again.notes]
     try:
         replay.provider = provider_for(records.provider_code)
@@ -104,7 +97,7 @@ def prepare_replay(path: str | Path) -> Replay:
 
 
 def repeat(replay: Replay, *, on_image: Callable[[], object] = lambda: None) -> None:
-    """Check the inputs and make every image again, in a temporary folder; fills `differences`.
+    """Check the inputs and make every image again, with no file of it kept; fills `differences`.
 
     `on_image` is called after each image.
     """
@@ -112,15 +105,14 @@ def repeat(replay: Replay, *, on_image: Callable[[], object] = lambda: None) -> 
     if replay.again.plan is None or replay.provider is None:
         return
     results: dict[str, list[CandidateResult]] = {}
-    with tempfile.TemporaryDirectory(prefix="kroma-replay-") as folder:
-        for job, planned, candidate in replay.images:
-            images = [inputs.get(image.path) for image in job.inputs]
-            if images and all(images):
-                request = _request(planned, candidate, tuple(path for path in images if path))
-                result = _made_again(replay, job, candidate, request, Path(folder))
-                if result is not None:
-                    results.setdefault(job.key, []).append(result)
-            on_image()
+    for job, planned, candidate in replay.images:
+        images = [inputs.get(image.path) for image in job.inputs]
+        if images and all(images):
+            request = _request(planned, candidate, tuple(path for path in images if path))
+            result = _made_again(replay, job, planned, candidate, request)
+            if result is not None:
+                results.setdefault(job.key, []).append(result)
+        on_image()
     for job in replay.records.jobs:
         if len(results.get(job.key, ())) == len(job.candidates):
             chosen = job_outcome(results[job.key]).selected_candidate
@@ -147,9 +139,7 @@ def _say_what_cannot_be_repeated(replay: Replay) -> None:
     if records.mode == "dry":
         replay.notes.append("A dry run made no images: its plan was compared")
         return
-    if replay.again.plan and len(replay.again.plan.postprocess.pipeline_order) > 1:
-        steps = ", ".join(replay.again.plan.postprocess.pipeline_order[1:])
-        replay.notes.append(f"Of each image the original is compared; not repeated are: {steps}")
+    replay.notes += replay.steps.notes
     n_without = sum(not c.original_sha256 for job in records.jobs for c in job.candidates)
     if n_without:
         replay.notes.append(f"{n_without} candidates have no image in the log to be compared with")
@@ -199,16 +189,29 @@ def _request(planned: PlannedJob, candidate: CandidateEntry, images: tuple[Path,
 
 
 def _made_again(
-    replay: Replay, job: JobEntry, candidate: CandidateEntry, request: GenerateRequest, folder: Path
+    replay: Replay, job: JobEntry, planned: PlannedJob, candidate: CandidateEntry, request: GenerateRequest
 ) -> CandidateResult | None:
     """One image from its call to its rank; what differs is noted. None for what has no rank to compare."""
-    if replay.provider is None or replay.again.plan is None:
+    plan, chain = replay.again.plan, replay.steps.chain
+    if replay.provider is None or plan is None:
         return None
     compare = partial(_compare, replay, job=job.key, candidate=candidate.index)
+    names = {again.index: again.names for again in planned.candidates}.get(candidate.index)
     try:
         made = replay.provider.generate(request)
         compare("Original", candidate.original_sha256, hashlib.sha256(made.data).hexdigest())
-        finished = finish_again(made.data, made.extension, plan=replay.again.plan, folder=folder)
+        if chain is None or names is None:
+            replay.n_made += 1
+            return None
+        finished = finish_again(
+            made.data,
+            made.extension,
+            chain=chain,
+            names=names,
+            guard=plan.guard,
+            logged=candidate,
+            kept=partial(_kept, replay),
+        )
     except ProviderError as error:
         compare("Image", "made", error.message)
         return None
@@ -216,33 +219,27 @@ def _made_again(
         compare("Image", "readable", str(error))
         return None
     replay.n_made += 1
-    if finished is None:
+    replay.notes += [note for note in finished.notes if note not in replay.notes]
+    for what, logged, found in finished.compared:
+        compare(what, logged, found)
+    if finished.verdict is None:
         return None
-    compare("Status", candidate.status, finished.status)
-    compare("Rank", str(candidate.rank.as_dict()), str(finished.rank.as_dict()))
-    for step, sha256 in finished.hashes.items():
-        logged = (
-            candidate.sha256 if step == FINAL else text(section(candidate.metadata.get(step)).get("sha256"))
-        )
-        if logged:  # that of a rejected final file is not in the log
-            compare(f"Output of {step}", logged, sha256)
-    return CandidateResult(candidate.index, finished.status, finished.rank, candidate.final_output)
+    verdict = finished.verdict
+    return CandidateResult(candidate.index, verdict.status, verdict.rank, names.final)
 
 
-def finish_again(data: bytes, extension: str, *, plan: RunPlan, folder: Path) -> FinishedAgain | None:
-    """Everything after a provider's bytes, with its files in `folder`; None for a plan with further steps.
-
-    Raises `ImageUnreadable`.
-    """
-    if len(plan.postprocess.pipeline_order) > 1:
+def _kept(replay: Replay, sha256: str) -> bytes | None:
+    """The bytes of a paid call, which are kept under their hash in the project that the log lies in."""
+    if not _SHA256.fullmatch(sha256):
         return None
-    image = read_image(data)
-    final = folder / "final.png"
-    final.write_bytes(data if extension == "png" else encode_png(image))
-    report = inspect_pixels(np.asarray(image.convert("RGB")), file=final.name, settings=plan.guard)
-    rank = rank_of(report, plan.guard.max_chroma_delta)
-    status = "failed_output_guard" if rank.hard_failures else "done"
-    return FinishedAgain(status, rank, {FINAL: sha256_of(final)})
+    root = text(section(replay.log.get("storage")).get("project_root"))
+    with suppress(OSError, ValueError):
+        for place in (replay.file.parent.parent, Path(settings.APP_ROOT) / root):
+            for path in sorted((place / ORIGINALS).glob(f"{sha256}.*")):
+                data = path.read_bytes()
+                if hashlib.sha256(data).hexdigest() == sha256:
+                    return data
+    return None
 
 
 def _compare(

@@ -10,7 +10,7 @@ from pipeline.engine.ranking import JobOutcome, Rank
 from pipeline.models import Candidate, Run, RunJob
 from pipeline.services.planning import display_name, display_path
 from pipeline.services.stepblocks import StepBlocks
-from pipeline.services.toolchain import plan_of
+from pipeline.services.toolchain import plan_of, recorded_steps
 from pipeline.store import AssetStore, store_for
 
 
@@ -56,6 +56,7 @@ def render_run_log(run: Run, store: AssetStore) -> str:
         plan_hash=run.plan_hash,
         warnings=tuple(run.settings_snapshot["warnings"]),
         provider=run.settings_snapshot["provider"],
+        steps=recorded_steps(run.settings_snapshot) if plan.postprocess.has_steps else {},
     )
     if run.run_mode == Run.Mode.DRY:
         return runlog.render(runlog.dry_log(plan, header, inputs=inputs))

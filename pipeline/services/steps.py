@@ -3,11 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import cast
 
+from pipeline.engine.names import CandidateNames
 from pipeline.providers.base import ProviderError
 from pipeline.providers.images import ImageUnreadable
 from pipeline.services.calls import KeptAnswer
-from pipeline.services.toolchain import CUT, REFINE, Tool, description, is_paid
+from pipeline.services.toolchain import COLOUR, CUT, REFINE, UPSCALE, Tool, Toolchain, description, is_paid
 from pipeline.tools.base import LocalTool, PaidTool, Pixels, ToolFailed
 from pipeline.tools.pixels import MIME_TYPES, decoded, encoded
 
@@ -78,6 +81,45 @@ class Made:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a chain: the name of its file and its tools, of which the first that succeeds counts."""
+
+    step: str
+    name: str
+    tools: tuple[Tool, ...]
+
+    def made_from(self, picture: Picture, *, call: PaidCall) -> Made:
+        """What the step makes of a picture. Raises `StepFailed`."""
+        if self.step == CUT:
+            extension = PurePosixPath(self.name).suffix[1:]
+            return cut_out(self.tools, picture, extension=extension, call=call)
+        [tool] = self.tools
+        if self.step == REFINE:
+            return refine(cast(PaidTool, tool), picture, call=call)
+        return changed(cast(LocalTool, tool), picture, extension=PurePosixPath(self.name).suffix[1:])
+
+
+def stages(chain: Toolchain, names: CandidateNames) -> list[Stage]:
+    """The steps of a chain that are on, in their order; the refined cut-out has the name of the cut-out."""
+    planned = (
+        (CUT, names.background_removed, chain.cutters),
+        (REFINE, names.background_removed, (chain.refiner,)),
+        (UPSCALE, names.upscaled, (chain.upscaler,)),
+        (COLOUR, names.colour_corrected, (chain.colourer,)),
+    )
+    found = ((step, name, tuple(tool for tool in tools if tool)) for step, name, tools in planned)
+    return [Stage(step, name, tools) for step, name, tools in found if name and tools]
+
+
+def as_generated(original: Picture) -> Picture:
+    """The first file of every chain: the original as PNG, which is the original itself where it is one.
+
+    Raises `ImageUnreadable` and what loading the original raises.
+    """
+    return Picture(original.name, MIME_TYPES["png"], load=lambda: original.png, pixels=original.pixels)
 
 
 def cut_out(tools: Sequence[Tool], picture: Picture, *, extension: str, call: PaidCall) -> Made:

@@ -208,6 +208,12 @@ def snapshot_of(chain: Toolchain) -> dict[str, object]:
     }
 
 
+def recorded_steps(snapshot: Mapping[str, Any]) -> dict[str, object]:
+    """What `snapshot_of()` put into the record of a run; runs from before there were steps have none."""
+    keys = ("postprocess_config", "color_profile_values", "tools")
+    return {key: snapshot[key] for key in keys if key in snapshot}
+
+
 def _cutter(backend: str, config: PostprocessConfig, project: Project | None) -> Tool:
     account = getattr(config.bg_remove, backend, None)
     key_env = account.api_key_env if isinstance(account, HttpBackend) else ""

@@ -25,10 +25,10 @@ N_IMAGES, SECONDS, AT_ONCE = 80, 2.0, 8
 SIZE = (768, 1152)
 
 
-def drawing(number: int) -> bytes:
+def drawing(number: int, *, size: tuple[int, int] = SIZE) -> bytes:
     """A PNG with flat areas, edges and grain, about as hard to decode as a drawn panel."""
     random = np.random.default_rng(number)
-    width, height = SIZE
+    width, height = size
     pixels = np.full((height, width, 3), 240, np.float32)
     for _ in range(60):
         left, top = random.integers(0, width), random.integers(0, height)

@@ -389,7 +389,7 @@ POINTS = [
     (AssetStore, "move"),
     (Asset.objects, "create"),
     (AssetLink.objects, "create"),
-    (finishing, "inspect_pixels"),
+    (finishing, "judged"),
     (chain.steps, "changed"),
 ]
 

@@ -77,7 +77,7 @@ def test_a_rejected_file_is_found_though_another_run_took_its_name(
 ) -> None:
     use(FakeProvider(answer=lambda request: png(number=1)))
     first, second = make_strict_run(project), make_run(project)
-    inspect, others = finishing.inspect_pixels, [second]
+    inspect, others = finishing.judged, [second]
 
     def other_run_first(*args: Any, **kwargs: Any) -> Any:
         while others:
@@ -85,7 +85,7 @@ def test_a_rejected_file_is_found_though_another_run_took_its_name(
             work_through(others.pop())
         return inspect(*args, **kwargs)
 
-    monkeypatch.setattr(finishing, "inspect_pixels", other_run_first)
+    monkeypatch.setattr(finishing, "judged", other_run_first)
     work_through(first)
     second.refresh_from_db()
     assert (first.status, second.status) == ("failed", "ok")

@@ -481,3 +481,25 @@ def test_any_object_becomes_rows(project: Project, log: dict[str, Any]) -> None:
     assert QualityReport.objects.filter(run=result.run_id).count() == result.quality_reports_written
     assert CostEvent.objects.filter(run=result.run_id).count() == result.cost_events_written
     assert Asset.objects.filter(run=result.run_id).count() <= result.assets_upserted + result.derived_assets
+
+
+@pytest.mark.acceptance("I-04")
+def test_the_winner_of_an_imported_job_is_derived_again_and_the_log_stays_as_it_is() -> None:
+    log = example("run")
+    first = log["jobs"][0]
+    first |= {"selected_candidate": 1, "final_output": "outputs/other.png", "status": "failed"}
+    del first["planned_postprocess"]
+    result = ingested(log)
+    right = ingested(example("run"), name="right.json")
+    [warning] = result.warnings
+    assert "weather_1" in warning
+    assert "the status done instead of failed and the winner 2 instead of 1" in warning
+    run, other = Run.objects.get(pk=result.run_id), Run.objects.get(pk=right.run_id)
+    columns = ("status", "selected_candidate_index", "failure_reason")
+    assert list(run.jobs.order_by("position").values_list(*columns)) == list(
+        other.jobs.order_by("position").values_list(*columns)
+    )
+    assert run.jobs.get(position=1).metadata["planned_postprocess"] == log["postprocess"]
+    assert run.candidates.get(job__position=1, candidate_index=2).rank_reason.startswith("Chosen")
+    assert json.loads((Path(settings.APP_ROOT) / "logs" / "run.json").read_text()) == log
+    assert ingested(log) == result

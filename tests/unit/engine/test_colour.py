@@ -175,3 +175,12 @@ def test_a_value_that_is_no_number_is_refused(value: object) -> None:
         profiles_from_document({"profiles": {"dusk": {"gamma": value}}}, source="c.json")
     with pytest.raises(PlanningError, match=r"'profiles\.dusk' in c\.json"):
         profiles_from_document({"profiles": {"dusk": value}}, source="c.json")
+
+
+def test_the_picture_that_was_given_is_left_alone_and_never_given_back() -> None:
+    given = np.random.default_rng(5).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    before = given.copy()
+    for profile in (ColourProfile(), ColourProfile(brightness=1.2), ColourProfile(sharpness=1.5, gamma=1.2)):
+        result = apply_profile(given, profile)
+        assert not np.shares_memory(result, given)
+        assert np.array_equal(given, before)
