@@ -57,6 +57,8 @@ def close_left_open(candidate_pk: UUID, *, token: UUID) -> None:
     calls = Attempt.objects.filter(candidate=candidate_pk)
     left = calls.filter(status=Attempt.Status.OPEN)
     now = timezone.now()
+    if not calls.filter(status__in=(Attempt.Status.OPEN, Attempt.Status.IN_DOUBT)).exists():
+        return
     with transaction.atomic():
         left.filter(billed=True).update(status=Attempt.Status.IN_DOUBT, finished_at=now)
         left.update(status=Attempt.Status.ABANDONED, finished_at=now)

@@ -82,9 +82,10 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> Non
         raise _failure(error) from error
     except ProviderError as error:
         raise _failure(error) from error
-    Run.objects.filter(pk=run.pk, model_name="").update(
-        model_name=result.model, image_size=result.size, image_quality=result.quality
-    )
+    if not run.model_name:
+        Run.objects.filter(pk=run.pk, model_name="").update(
+            model_name=result.model, image_size=result.size, image_quality=result.quality
+        )
     candidate.original_sha256, candidate.original_path = kept.sha256, kept.path
 
 
