@@ -165,13 +165,22 @@ class RunCommand(OperatorCommand):
         for warning in run.warnings:
             self.say(f"Note: {warning}")
         self.say(f"{len(published.files)} winners and a contact sheet: {published.folder}")
-        if run.status != Run.Status.OK:
-            raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
+        # A canceled run may have come to all its winners, too.
+        if lost or run.status not in {Run.Status.OK, Run.Status.CANCELED}:
+            canceled = "The run was canceled: " if run.status == Run.Status.CANCELED else ""
+            raise CommandError(f"{canceled}{len(lost)} of {run.n_jobs} jobs have no winner")
 
 
 def _is_through(run: Run) -> bool:
-    """Whether the run has ended with what follows its end; for a canceled one that may wait for a person."""
-    return not run.is_open and (run.post_run_at is not None or run.status == Run.Status.CANCELED)
+    """Whether the run has ended with what follows its end; for a canceled one that may wait for a person.
+
+    What was in hand at a cancel is finished first.
+    """
+    if run.is_open:
+        return False
+    if run.status == Run.Status.CANCELED:
+        return not run.candidates.filter(status__in=OPEN_CANDIDATE).exists()
+    return run.post_run_at is not None
 
 
 def summary_fields(run: Run) -> dict[str, object]:

@@ -112,6 +112,24 @@ def prepare(*, bind: str | None = None) -> None:
         _have_master_key()
         first_owner()
     close_old_connections()
+    _check_queue()
+
+
+def _check_queue() -> None:
+    """Raise `CommandError` if the queue is on a Redis server that does not answer."""
+    if not settings.REDIS_URL:
+        return
+    import redis  # noqa: PLC0415 - of the extra `team`
+
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5) as server:
+            server.ping()
+    except (redis.RedisError, ValueError) as error:
+        # The address may hold a password, so the message does not repeat it.
+        raise CommandError(
+            f"The queue that KROMA_REDIS_URL names does not answer ({type(error).__name__}): start it, or "
+            "leave the variable out"
+        ) from error
 
 
 def database_fault(error: DatabaseError) -> str:

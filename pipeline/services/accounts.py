@@ -9,6 +9,7 @@ from django.conf import settings
 from dotenv import dotenv_values
 
 from pipeline.providers.base import NO_ACCESS, Access
+from pipeline.providers.openai_prices import amount
 from projects.errors import ProviderUnusable
 from projects.models import Project, ProviderAccount
 from projects.services.secrets import secret_value
@@ -27,6 +28,10 @@ CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         }
     }
 )
+LEAST_TIMEOUT = 1  # seconds
+FLAT_PRICES = frozenset({"per_image"})
+MODEL_PRICES = FLAT_PRICES | {"text", "image", "output"}
+PRICE_EXAMPLE = '{"per_image": "0.05"} or {"a-model": {"per_image": "0.05"}}'
 API_KEY = "api_key"  # the name of the secret
 FREE = frozenset({"local"})
 CALLS_OF_A_TASK = 3  # the image, its refine pass, and room for what happens around them
@@ -47,6 +52,8 @@ def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Acc
     if provider_code in FREE and account is None:
         return NO_ACCESS
     said = account.config if account is not None and isinstance(account.config, dict) else {}
+    if faults := config_faults(said):
+        raise ProviderUnusable(f"The configuration of {account} can't be used: {'; '.join(faults)}")
     variables = CONFIG_VARIABLES.get(provider_code, {})
     config = {name: value for name, variable in variables.items() if (value := environment(variable))}
     config |= {name: value for name, value in said.items() if value not in ("", None)}
@@ -68,6 +75,33 @@ def _check_patience(provider_code: str, seconds: object) -> None:
             f"The account of {provider_code} waits {seconds} s for an answer, and a task of "
             f"{settings.TASK_TIMEOUT} s bears {longest}: lower 'timeout', or raise KROMA_TASK_TIMEOUT"
         )
+
+
+def config_faults(config: Mapping[str, object]) -> list[str]:
+    """What can't be used of an account's configuration, a sentence each that names the key.
+
+    Keys that nobody reads are left alone; a slip in a price is not, as it would cost money.
+    """
+    faults = [
+        f"'{name}' is {config[name]!r}, use a text"
+        for name in ("model", "size", "quality")
+        if not isinstance(config.get(name, ""), str)
+    ]
+    timeout = config.get("timeout", LEAST_TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= LEAST_TIMEOUT:
+        faults.append(f"'timeout' is {timeout!r}, use a number of seconds from {LEAST_TIMEOUT}")
+    prices = config.get("prices", {})
+    if not isinstance(prices, dict):
+        return [*faults, f"'prices' is {prices!r}, use an object such as {PRICE_EXAMPLE}"]
+    for name, price in prices.items():
+        of_model = isinstance(price, dict)
+        for key, value in price.items() if of_model else ((name, price),):
+            dotted = f"prices.{name}.{key}" if of_model else f"prices.{name}"
+            if key not in (MODEL_PRICES if of_model else FLAT_PRICES):
+                faults.append(f"'{dotted}' is no price, use {PRICE_EXAMPLE}")
+            elif amount(value) is None:
+                faults.append(f"'{dotted}' is {value!r}, use an amount in USD from 0")
+    return faults
 
 
 def environment(name: str) -> str:

@@ -4,10 +4,11 @@ Rows are locked in one order everywhere: the attempt, then its candidate, then t
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max, Value
 from django.db.models.functions import Greatest
@@ -69,13 +70,14 @@ def close_left_open(candidate_pk: UUID, *, token: UUID) -> None:
         raise Deferred
 
 
-def doubt_left_alone(before: datetime) -> int:
-    """Settle what belongs to no run, began before this moment and was left open; how many are in doubt.
+def doubt_left_alone(now: datetime) -> int:
+    """Settle what belongs to no run and is open for longer than a task may take; how many are in doubt.
 
-    Its age must do for such a call: no lease says that its process has died.
+    Its age must do for such a call: no lease says that its process has died. A result that comes all the same
+    is booked.
     """
+    before = now - timedelta(seconds=settings.TASK_TIMEOUT)
     left = Attempt.objects.open().filter(candidate__isnull=True, started_at__lt=before)
-    now = timezone.now()
     left.filter(billed=False).update(status=Attempt.Status.ABANDONED, finished_at=now)
     return left.update(status=Attempt.Status.IN_DOUBT, finished_at=now)
 

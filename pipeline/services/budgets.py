@@ -12,6 +12,7 @@ from projects.errors import BudgetExceeded
 from projects.models import Budget, Project
 
 ZERO = Decimal(0)
+MICRO = Decimal("0.000001")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def spending_of(project: Project, *, now: datetime | None = None) -> Spending:
     """What was spent today and this month (UTC), and what is held back; four queries."""
     now = now or timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    events = CostEvent.objects.filter(project=project)
+    # What another installation has spent, as a log of it tells, is not for this budget.
+    events = CostEvent.objects.filter(project=project).exclude(run__is_imported=True)
     to_come = Candidate.objects.filter(run__project=project, reserved_usd__gt=0)
     in_flight = Attempt.objects.filter(project=project).reserving()
     return Spending(
@@ -77,6 +79,13 @@ def money(amount: Decimal) -> str:
     return f"{whole}.{places.ljust(2, '0')}"
 
 
+def price_in_words(price: Decimal | None, *, runs_here: bool) -> str:
+    """What something costs at most, as people read it."""
+    if price is None:
+        return "price unknown"
+    return "free, runs here" if runs_here and not price else f"{money(price)} USD"
+
+
 def _spent_by(run: Run) -> Decimal:
     held = Candidate.objects.filter(run=run, reserved_usd__gt=0)
     return (
@@ -88,4 +97,5 @@ def _spent_by(run: Run) -> Decimal:
 
 def _sum(rows: object, field: str) -> Decimal:
     found: Decimal | None = rows.order_by().aggregate(sum=Sum(field))["sum"]  # type: ignore[attr-defined]
-    return found or ZERO
+    # SQLite adds them up as binary fractions, exact to far more places than money has here.
+    return (found or ZERO).quantize(MICRO)

@@ -29,6 +29,10 @@ ROWS_AT_ONCE = 500  # of one UPDATE
 ENDED = (Run.Status.PARTIAL, Run.Status.FAILED, Run.Status.CANCELED)
 
 
+class PictureUnreadable(Invalid):
+    """What a person brings as the answer of a call is no image."""
+
+
 @dataclass(frozen=True)
 class Retry:
     """What a retry would make again. `price_usd` is None when it is not known."""
@@ -194,7 +198,7 @@ def _kept_picture(attempt: Attempt, picture: bytes) -> dict[str, str]:
     try:
         info = probe_image(picture, name="The picture")
     except ImageUnreadable as error:
-        raise Invalid(str(error)) from error
+        raise PictureUnreadable(str(error)) from error
     sha256, path = store_for(attempt.project).keep(ORIGINALS, picture, info.extension)
     return {"original_sha256": sha256, "original_path": path}
 

@@ -196,7 +196,8 @@ def cut_out_files(
     costly = [tool.code for _, tool in chain.paid if not tool.missing()]
     if costly and not confirm_spend:
         raise SpendNotConfirmed(
-            f"{' and '.join(costly)} may cost money: confirm it with --confirm-spend, or name other backends"
+            f"{' and '.join(costly)} may cost money: confirm it with --confirm-spend, or leave it out "
+            "(--backends rembg, --refine false)"
         )
 
     def call(tool: PaidTool, step: str, png: bytes) -> calls.KeptAnswer:

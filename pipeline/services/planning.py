@@ -117,7 +117,8 @@ def prepare_run(
     """Plan an order without changing anything.
 
     `configuration` is what was loaded for the same request, as files are read once; it is loaded if absent.
-    Raises `PlanRefused` for everything that stands against the plan. A missing file stops a paid run; a dry
+    Raises `PlanRefused` for everything that stands against the plan, `ProviderUnusable` for a provider that
+    can't be called. A missing file stops a paid run; a dry
     run names it among the warnings.
     """
     configuration = configuration or load(project)
@@ -129,8 +130,6 @@ def prepare_run(
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
     lack = provider.missing()
-    if lack and order.mode == "run":
-        raise ProviderUnusable(lack)
     # A dry run is told what a paid one would be refused for.
     stands_against = (*settled.problems, *missing, *filter(None, [lack]))
     warnings = [*map(str, configuration.warnings), *settled.warnings, *stands_against]
@@ -224,9 +223,12 @@ def _planned(
     try:
         code = configuration.provider_code
         provider = provider_for(code, access_to(project, code))
-        return provider, plan_run(request, configuration.manifest, settled.plan), settled
+        plan = plan_run(request, configuration.manifest, settled.plan)
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error
+    if order.mode == "run" and (lack := provider.missing()):
+        raise ProviderUnusable(lack)
+    return provider, plan, settled
 
 
 def _hashes(store: AssetStore, images: Mapping[str, InputImage]) -> tuple[dict[str, str], list[str]]:

@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 MODEL_BATCH = 500  # rows of one INSERT
 RING_BATCH = 500  # candidates that one look of the bell rings again
 ABORTED = "aborted_provider_unavailable"  # the code of an image that was not called any more
-LONGEST_ALONE = timedelta(hours=2)  # a call outside a run ends before that, if its process lives
 
 
 def start_run(
@@ -239,7 +238,7 @@ def ring_again(now: datetime | None = None) -> int:
     What follows the ends of runs is rung for, too, and not counted.
     """
     now = now or timezone.now()
-    n_ended = cancel_left_behind(now) + attempts.doubt_left_alone(now - LONGEST_ALONE)
+    n_ended = cancel_left_behind(now) + attempts.doubt_left_alone(now)
     stalled = list(Candidate.objects.stalled(now).values_list("pk", flat=True)[:RING_BATCH])
     queue_was_empty = queue_is_empty()
     if queue_was_empty:

@@ -54,11 +54,15 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def small_webp(pixels: Pixels) -> bytes:
-    """The small picture for pages; area averaging is the fastest way down from pixels in hand."""
+    """The small picture for pages; area averaging is the fastest way down from pixels in hand.
+
+    Clear parts are shown as paper: on a dark page black ink would vanish in them.
+    """
+    if pixels.shape[2] == 4:
+        pixels = np.asarray(on_white(Image.fromarray(pixels)))
     height, width = pixels.shape[:2]
     scale = THUMBNAIL_SIDE / max(height, width)
-    # With alpha Pillow weighs the hidden colours of clear pixels as nothing, which OpenCV does not.
-    if scale >= 1 or pixels.shape[2] == 4:
+    if scale >= 1:
         return thumbnail_webp(Image.fromarray(pixels), longest_side=THUMBNAIL_SIDE)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -87,7 +87,9 @@ def run_new(request: PageRequest, project: Project) -> HttpResponse:
         if dry:
             messages.success(request, "The plan is kept as a dry run. Nothing was made.")
         return redirect(run)
-    return _composer(request, project, form, sets, plan, configuration=configuration, status=422)
+    return _composer(
+        request, project, form, sets, plan, configuration=configuration, status=422, refused=True
+    )
 
 
 @require_POST
@@ -143,8 +145,11 @@ def _composer(
     *,
     configuration: Configuration,
     status: int = 200,
+    refused: bool = False,
 ) -> HttpResponse:
+    """The whole page. With `refused` the plan says why, until something else is chosen."""
     context = {
+        "refused": refused,
         "project": project,
         "section": "runs",
         "form": form,

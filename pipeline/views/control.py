@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from pipeline.models import Attempt, Run
 from pipeline.providers.images import MAX_IMAGE_BYTES
 from pipeline.services import control
+from pipeline.services.control import PictureUnreadable
 from projects.access import Action, PageRequest, project_page
 from projects.errors import Invalid
 from projects.models import Project
@@ -72,11 +73,8 @@ def attempt_lost(request: PageRequest, project: Project, pk: UUID) -> HttpRespon
 def attempt_arrived(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     """A call in doubt was billed; the picture that the provider has may come with the form."""
     upload = request.FILES.get("picture")
-    if upload is not None and (upload.size or 0) > MAX_IMAGE_BYTES:
-        raise Invalid(
-            f"The picture has more than {MAX_IMAGE_BYTES // 2**20} MB: no provider makes such a one"
-        )
-    picture = upload.read() if upload is not None else None
+    # One byte too many is refused by name.
+    picture = upload.read(MAX_IMAGE_BYTES + 1) if upload is not None else None
     return _decided(request, project, pk, partial(control.decide_arrived, picture=picture))
 
 
@@ -86,7 +84,10 @@ def _decided(request: PageRequest, project: Project, pk: UUID, decide: Callable[
         project=project,
         pk=pk,
     )
-    decide(attempt, by=request.principal)
+    try:
+        decide(attempt, by=request.principal)
+    except PictureUnreadable as error:
+        messages.error(request, str(error))
     if request.POST.get("back") == "dashboard" or attempt.run is None:
         return redirect("pipeline:dashboard", project.slug)
     return redirect(attempt.run)

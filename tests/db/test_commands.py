@@ -24,8 +24,9 @@ from pipeline.services import ending
 from pipeline.services.runs import start_run
 from projects.access import OPERATOR
 from projects.models import AuditEvent, Membership, Project, User
-from tests.factories import make_plan, picture, png
+from tests.factories import make_plan, png
 from tests.fakes import FakeProvider, Use, work_through
+from tests.pictures import picture
 
 pytestmark = pytest.mark.django_db
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from pipeline.models import Candidate, Run
+from pipeline.models import Candidate, CostEvent, Run
 from pipeline.providers.base import (
     AccountRefused,
     GenerateRequest,
@@ -302,6 +303,48 @@ def test_an_unknown_price_refuses_and_is_never_0(
         start_run(plan, by=OPERATOR, confirm_spend=True)
     assert refusal.value.code == "price_unknown"
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({"prices": {"per_imag": "0.05"}}, "prices.per_imag"),
+        ({"prices": 5}, "prices"),
+        ({"prices": {"per_image": "-1"}}, "prices.per_image"),
+        ({"prices": {"per_image": "NaN"}}, "prices.per_image"),
+        ({"prices": {"house": {"per_pixel": "1"}}}, "prices.house.per_pixel"),
+        ({"timeout": "soon"}, "timeout"),
+        ({"timeout": -4}, "timeout"),
+        ({"model": 5}, "model"),
+        ({"size": {"a": 1}}, "size"),
+    ],
+)
+def test_a_slip_in_an_account_is_named_before_it_costs_money(
+    project: Project, openai: None, monkeypatch: pytest.MonkeyPatch, config: dict[str, object], names: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setattr("kroma_site.management.commands.account.prepare", lambda: None)
+    with pytest.raises(CommandError, match=f"'{re.escape(names)}'"):
+        call_command("account", project=project.slug, provider="openai", config=json.dumps(config))
+    save_account(project, "openai", changes={"config": config}, by=OPERATOR)  # as the API may
+    with pytest.raises(ProviderUnusable, match=f"'{re.escape(names)}'"):
+        make_plan(project)
+
+
+def test_what_others_have_spent_is_not_for_this_budget(project: Project) -> None:
+    elsewhere = make_run(project)
+    Run.objects.filter(pk=elsewhere.pk).update(is_imported=True)
+    CostEvent.objects.create(project=project, run=elsewhere, provider_code="openai", total_cost_usd=100)
+    CostEvent.objects.create(project=project, provider_code="openai", total_cost_usd=Decimal("0.3"))
+    assert spending_of(project).today == Decimal("0.3")
+
+
+def test_many_cents_add_up_exactly(project: Project, billed: FakeProvider) -> None:
+    for cents in ("0.1", "0.2", "0.02") * 7:
+        CostEvent.objects.create(project=project, provider_code="openai", total_cost_usd=Decimal(cents))
+    assert str(spending_of(project).today) == "2.240000"
+    limit(project, per_day="2.28")
+    make_run(project)  # the fake's 0.04 fits to the cent
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management import CommandError
 
 from kroma_site.prepare import OperatorCommand, prepare
-from pipeline.providers.registry import UnknownProvider, provider_for
-from pipeline.services.accounts import access_to
+from pipeline.providers.registry import UnknownProvider, provider_codes, provider_for
+from pipeline.services.accounts import KEY_VARIABLES, access_to, config_faults
 from projects.access import OPERATOR
 from projects.errors import KromaError
 from projects.models import Project, ProviderAccount
@@ -38,6 +38,9 @@ class Command(OperatorCommand):
         changes = _changes(options)
         if changes and not provider:
             raise CommandError("--provider says whose account this is")
+        if provider and provider not in KEY_VARIABLES and provider not in provider_codes():
+            known = ", ".join(sorted({*KEY_VARIABLES, *provider_codes()}))
+            raise CommandError(f"There is no provider {provider}: use one of {known}")
         if changes:
             save_account(universe, provider, changes=changes, by=OPERATOR)
         rows = [_row(account) for account in universe.provider_accounts.order_by("provider_code")]
@@ -65,6 +68,8 @@ def _changes(options: dict[str, Any]) -> dict[str, object]:
             raise CommandError(f"--config is no JSON: {error}") from error
         if not isinstance(changes["config"], dict):
             raise CommandError("--config must be a JSON object")
+        if faults := config_faults(changes["config"]):
+            raise CommandError(f"--config can't be used: {'; '.join(faults)}")
     return changes
 
 

@@ -4,10 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management import CommandError
+from django.utils import timezone
 
 from kroma_site.prepare import OperatorCommand, prepare
 from pipeline.models import Attempt
 from pipeline.providers.images import MAX_IMAGE_BYTES
+from pipeline.services.attempts import doubt_left_alone
 from pipeline.services.control import decide_arrived, decide_lost
 from projects.access import OPERATOR
 
@@ -40,6 +42,7 @@ class Command(OperatorCommand):
             else:
                 self.stdout.write(f"{attempt.pk}: {attempt.status}")
             return
+        doubt_left_alone(timezone.now())
         rows = [_row(attempt) for attempt in _calls().in_doubt()]
         if json:
             self.print_json({"ok": True, "calls": rows})

@@ -18,6 +18,7 @@ from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.engine.settings import UPSCALE_BACKENDS, SettingsLayer
 from pipeline.engine.trigger import LARGEST_SEED, TriggerRequest
 from pipeline.models import Run
+from pipeline.services.budgets import price_in_words
 from pipeline.services.configuration import Places, validate
 from pipeline.services.planning import PreparedRun
 from pipeline.services.references import find_inputs
@@ -278,9 +279,7 @@ def described(plan: PreparedRun) -> dict[str, object]:
 
 def price(plan: PreparedRun) -> str:
     """What a plan costs, in words."""
-    if plan.price_usd is None:
-        return "price unknown"
-    return f"{plan.price_usd} USD" if plan.price_usd else "free, runs here"
+    return price_in_words(plan.price_usd, runs_here=not plan.provider.get("uses_network"))
 
 
 def _style_guide_id(project: Project | None, name: str) -> str:

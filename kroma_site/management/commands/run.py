@@ -8,6 +8,7 @@ from django.core.management import CommandError
 from kroma_site.headless import RunCommand
 from kroma_site.prepare import prepare, worker_count
 from pipeline.models import Run
+from pipeline.services.budgets import price_in_words
 from pipeline.services.control import cancel_run, pause_run, resume_run, retry_failed
 from projects.access import OPERATOR
 from projects.errors import SpendNotConfirmed
@@ -30,7 +31,8 @@ class Command(RunCommand):
         run = _run(run_id)
         if what == "retry":
             retry = retry_failed(run, by=OPERATOR, confirm_spend=confirm_spend)
-            price = f"{retry.price_usd} USD" if retry.price_usd else "free, runs here"
+            runs_here = not run.settings_snapshot.get("provider", {}).get("uses_network")
+            price = price_in_words(retry.price_usd, runs_here=runs_here)
             self.say(f"{retry.n_images} images again, {price}. Run {run.pk}")
         elif what == "resume":
             resume_run(run, by=OPERATOR)
