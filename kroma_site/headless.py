@@ -179,7 +179,8 @@ def _is_through(run: Run) -> bool:
     if run.is_open:
         return False
     if run.status == Run.Status.CANCELED:
-        return not run.candidates.filter(status__in=OPEN_CANDIDATE).exists()
+        in_hand = run.candidates.filter(status__in=OPEN_CANDIDATE).exists()
+        return not in_hand and not run.jobs.ready_to_close().exists()
     return run.post_run_at is not None
 
 

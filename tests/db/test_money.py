@@ -241,7 +241,7 @@ def test_a_budget_is_audited_with_before_and_after(project: Project, alice: User
     }
 
 
-@pytest.mark.parametrize("amount", ["-1", "NaN", "Infinity", "1e12"])
+@pytest.mark.parametrize("amount", ["-1", "NaN", "Infinity", "1e12", "0.0000001"])
 def test_a_budget_that_is_no_amount_is_refused(project: Project, amount: str) -> None:
     with pytest.raises(Invalid, match="per day"):
         set_budget(project, per_run=None, per_day=Decimal(amount), per_month=None, by=OPERATOR)
