@@ -27,12 +27,12 @@ def set_budget(
     """
     limits = dict(zip(PERIODS, (per_run, per_day, per_month), strict=True))
     for period, limit in limits.items():
-        if limit is not None and not (
-            limit.is_finite() and 0 <= limit < LARGEST and limit == round(limit, 6)
-        ):
+        if limit is None:
+            continue
+        if not (limit.is_finite() and 0 <= limit < LARGEST and limit == round(limit, 6)):
             raise Invalid(
-                f"The limit {period.replace('_', ' ')} is {limit}: use an amount in USD from 0, with at most 6 "
-                "places"
+                f"The limit {period.replace('_', ' ')} is {limit}: use an amount in USD from 0, with at most "
+                "six places"
             )
     with transaction.atomic():
         earlier = Budget.objects.select_for_update().filter(project=project).first()

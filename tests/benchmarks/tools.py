@@ -29,9 +29,7 @@ def measured(name: str, models: str) -> dict[str, float]:
 def main() -> None:
     models = os.environ.get("KROMA_TEST_MODELS", "")
     if not models:
-        raise SystemExit(
-            "KROMA_TEST_MODELS must name the folder of the model files: `manage.py models fetch`"
-        )
+        raise SystemExit("KROMA_TEST_MODELS must name the folder that `manage.py models fetch` has filled")
     sys.stdout.write(f"{'768x1152':<16}{'decode':>10}{'tool':>12}{'ratio':>9}{'peak':>12}\n")
     for name in NAMES:
         took = measured(name, models)
