@@ -141,10 +141,10 @@ def rows_of(name: str, copy: str) -> list[list[Any]]:
     return found
 
 
-def bare(copy: str) -> Took:
+def bare(copy: str, *, of: str = "warm") -> Took:
     from django.db import transaction  # noqa: PLC0415
 
-    rows = rows_of("warm", copy)
+    rows = rows_of(of, copy)
 
     def create() -> None:
         with transaction.atomic():
@@ -170,7 +170,13 @@ def main() -> None:
     late = median([ingest(JOBS, f"late-{n}") for n in range(ROUNDS)])
     line(f"{JOBS} jobs x 2, {EARLIER} runs later", late, f"{late.cpu / first.cpu:.2f} times the first")
     large = median([ingest(10 * JOBS, f"large-{n}") for n in range(2)])
-    line(f"{10 * JOBS} jobs x 2", large, f"{large.cpu / first.cpu:.1f} times the first")
+    line(f"{10 * JOBS} jobs x 2", large, f"{large.cpu / late.cpu:.1f} times the one before")
+    plain_large = bare("bare-large", of="large-0")
+    line(
+        "bare bulk_create of those",
+        plain_large,
+        f"{plain_large.cpu / plain.cpu:.1f} times the first bare one",
+    )
 
 
 if __name__ == "__main__":

@@ -215,6 +215,7 @@ def test_a_changed_plan_comes_back_and_starts_nothing(
     answer = erin_client.post(reverse("pipeline:run-new", args=[project.slug]), changed)
     assert answer.status_code == 422
     assert "The plan has changed since you saw it." in answer.content.decode()
+    assert "pageshow" not in answer.content.decode(), "the page must not ask anew and wipe the reason"
     assert not Run.objects.exists()
     # The new plan is on the page, so the next press starts it.
     again = erin_client.post(reverse("pipeline:run-new", args=[project.slug]), {**changed, **hidden(answer)})
