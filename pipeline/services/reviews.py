@@ -42,7 +42,7 @@ def pick(job: RunJob, candidate_index: int, *, by: Principal, note: str = "") ->
 
     A verdict was about the picture before, so the job waits for review again.
     """
-    candidates = list(Candidate.objects.filter(job=job).select_related("final_asset"))
+    candidates = list(Candidate.objects.filter(job=job).select_related("output_asset", "final_asset"))
     chosen = next((row for row in candidates if row.candidate_index == candidate_index), None)
     if chosen is None or chosen.status != Candidate.Status.DONE:
         raise Invalid(f"Candidate {candidate_index} of {job} has no finished picture that could be picked")

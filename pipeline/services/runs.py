@@ -110,7 +110,8 @@ def close_job_if_finished(job: RunJob) -> None:
     with transaction.atomic():
         if not RunJob.objects.ready_to_close().filter(pk=job.pk).exists():
             return
-        candidates = list(Candidate.objects.filter(job=job).select_related("final_asset"))
+        files = ("output_asset", "final_asset")
+        candidates = list(Candidate.objects.filter(job=job).select_related(*files))
         results = {candidate.pk: _result(candidate) for candidate in candidates}
         outcome = job_outcome(list(results.values()))
         # Asked again: meanwhile others may have closed it, and somebody may be making it again.
@@ -286,14 +287,23 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
             error=candidate.error.get("message", ""),
         )[:500]
     Candidate.objects.bulk_update(candidates, ["rank_reason"])
-    finals = [candidate.final_asset_id for candidate in candidates if candidate.final_asset_id]
-    generated = [candidate.output_asset_id for candidate in candidates if candidate.output_asset_id]
-    # An imported job may share files with one that was made here, whose rows stay as they are.
-    files = Asset.objects.filter(job__in={candidate.job_id for candidate in candidates})
-    files.filter(pk__in=finals, kind="job_final_output").update(kind="candidate_final_output")
-    files.filter(pk__in=generated).update(kind="candidate_output")
-    if winner:
-        files.filter(pk__in=finals, candidate__candidate_index=winner.index).update(kind="job_final_output")
+    for asset, kind in _kinds(candidates, selected).items():
+        # An imported job may share files with one that was made here, whose rows stay as they are.
+        if asset.kind != kind and asset.job_id == candidates[0].job_id:
+            Asset.objects.filter(pk=asset.pk).update(kind=kind)
+
+
+def _kinds(candidates: list[Candidate], selected: int | None) -> dict[Asset, str]:
+    """What the first and the last file of each candidate are; where both are one file, it is the last."""
+    kinds: dict[Asset, str] = {}
+    for candidate in candidates:
+        is_winner = candidate.candidate_index == selected
+        first, last = candidate.output_asset, candidate.final_asset
+        if first is not None:
+            kinds[first] = "candidate_output"
+        if last is not None and (is_winner or last != first):
+            kinds[last] = "job_final_output" if is_winner else "candidate_final_output"
+    return kinds
 
 
 @contextmanager
