@@ -6,12 +6,17 @@ from projects.models import Project
 from projects.names import slugified
 
 
+def any_project_named(name: str) -> Project:
+    """The universe of this name or slug, archived or not. Raises `CommandError`."""
+    found = _found(name)
+    if found is None:
+        raise CommandError(f"There is no universe {name}")
+    return found
+
+
 def existing_project(name: str) -> Project | None:
     """The active universe of this name or slug, None if there is none. Raises `CommandError`."""
-    slug = slugified(name)
-    if not slug:
-        raise CommandError("--project needs a name with letters or digits in it")
-    project = Project.objects.filter(slug=slug).select_related("storage").first()
+    project = _found(name)
     if project is not None and project.status != Project.Status.ACTIVE:
         raise CommandError(f"The universe {project.slug} is archived: bring it back first")
     return project
@@ -23,3 +28,10 @@ def project_named(name: str) -> Project:
     if found is None:
         raise CommandError(f"There is no universe {name}")
     return found
+
+
+def _found(name: str) -> Project | None:
+    slug = slugified(name)
+    if not slug:
+        raise CommandError("--project needs a name with letters or digits in it")
+    return Project.objects.filter(slug=slug).select_related("storage").first()

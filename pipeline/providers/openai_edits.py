@@ -14,7 +14,6 @@ from pipeline.providers.http_errors import error_of_sdk, unexpected_answer
 NAME = "OpenAI"
 DEFAULTS: Mapping[str, str] = {"model": "gpt-image-1", "size": "1024x1536", "quality": "high"}
 CONNECT_SECONDS, TOTAL_SECONDS = 30.0, 120.0  # reference, 4.5 and 8.2
-LONGEST_SECONDS = 3600
 
 # File name, bytes and MIME type, as the client takes it.
 Upload = tuple[str, bytes, str]
@@ -70,11 +69,12 @@ def _http_client() -> Any:
 
 
 def _patience(access: Access) -> float:
-    """Seconds for a whole call: a studio's own server may need more than OpenAI does."""
+    """Seconds to wait for an answer: a studio's own server may need more than OpenAI does.
+
+    Whoever makes an `Access` has looked at what its configuration says.
+    """
     said = access.config.get("timeout")
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 1 <= said <= LONGEST_SECONDS:
-        return TOTAL_SECONDS
-    return float(said)
+    return float(said) if isinstance(said, int | float) else TOTAL_SECONDS
 
 
 def _picture(answer: object) -> bytes:

@@ -135,8 +135,6 @@ def paid_step(
     if price is None:
         raise CandidateFailed(step, "policy", "price_unknown", f"No price is known for {tool.code}")
     call = Call(step, tool.code, billed=True, price=price, input_sha256=input_sha256)
-    _failed_before(candidate, call)  # one that is not asked again need not be waited for
-    wait_for_place(candidate, tool.code, token)
     _, answer = make_call(
         candidate, call, lambda: tool.call(png, name=candidate.job.job_key), store=store, token=token
     )
@@ -148,8 +146,8 @@ def paid_call(
 ) -> KeptAnswer:
     """One call of a paid tool outside a run, after its spend was confirmed.
 
-    Raises `ProviderUnusable`, `PriceUnknown`, `BudgetExceeded`, `CallFailed`; `StorageFailed` when the answer
-    found no room, with its attempt in doubt.
+    Raises `ProviderUnusable`, `PriceUnknown`, `BudgetExceeded`, `StorageFailed` (no room for it) before
+    the call is made, `CallFailed` when it brought nothing.
     """
     if lack := tool.missing():
         raise ProviderUnusable(lack)
@@ -180,12 +178,14 @@ def call_alone(
         answer = make()
         kept = _kept(attempt, answer, store)
     except OutcomeUnknown as error:
-        attempts.doubt(attempt, error, token=None)
+        doubt = error
+        _booked(lambda: attempts.doubt(attempt, doubt, token=None))
         raise CallFailed(
             f"{error.message}. It may have been billed: decide about it on the dashboard of {project.name}"
         ) from error
     except ProviderError as error:
-        attempts.fail(attempt, error)
+        failure = error
+        _booked(lambda: attempts.fail(attempt, failure))
         raise CallFailed(error.message) from error
     except StorageFailed as error:
         attempts.fail(attempt, ProviderRefused(str(error), code=error.code))

@@ -1,12 +1,13 @@
 """Reading a run log into rows; the log of a run made here is only held against its rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 from django.db import transaction
 
 from pipeline.engine.ingest import LogRecords, records_of
+from pipeline.engine.jobs import parity_warning
 from pipeline.engine.logdocument import LogRefused, parse_log
 from pipeline.engine.normalise import normalised
 from pipeline.models import Run
@@ -72,17 +73,23 @@ def ingest_run_log(
     project_name: str = "",
     create_if_missing: bool = True,
     compute_hashes: bool = False,
+    n_executed: int | None = None,
     by: Principal,
 ) -> IngestResult:
     """Read a run log, by its path (from the app root if relative), into the rows of a universe.
 
     A second time replaces what the first has written. A log of a run that was made here changes nothing: it
-    and the files are held against the rows. Raises `Invalid`, and `NotFound` for a universe that is missing
-    and may not be made; then nothing was changed.
+    and the files are held against the rows. `n_executed` is how many jobs an executor says that it carried
+    out: another number than the log has is warned of.
+
+    Raises `Invalid`, and `NotFound` for a universe that is missing and may not be made; then nothing was
+    changed.
     """
     file = log_file(path)
     project = _project(project_slug, may_make=create_if_missing)
     records = read_records(file)
+    parity = parity_warning([job.key for job in records.jobs], n_executed)
+    counted = (parity,) if parity else ()
     names = LogPaths(project.storage.root())
     stored = names.name(str(file))
     if len(stored) > LONGEST_NAME:
@@ -90,7 +97,7 @@ def ingest_run_log(
     run = _run_made_here(project, records, stored)
     if run is not None:
         found = differences_of(run, records, with_hashes=True)
-        return _as_checked(run, records, file, found)
+        return replace(_as_checked(run, records, file, found), warnings=(*records.notes, *counted))
     records, otherwise = normalised(records)
     # Before the transaction, which would make others wait for the disk.
     looked = {written: names.look(written, with_hash=compute_hashes) for written in set(records.paths())}
@@ -116,7 +123,7 @@ def ingest_run_log(
         status=records.status,
         derived_assets=imported.n_derived,
         is_imported=True,
-        warnings=(*_about_project(records, project), *records.notes, *otherwise, *imported.notes),
+        warnings=(*_about_project(records, project), *records.notes, *counted, *otherwise, *imported.notes),
     )
 
 
@@ -179,5 +186,4 @@ def _as_checked(run: Run, records: LogRecords, file: Path, found: list[str]) -> 
         derived_assets=0,
         is_imported=False,
         differences=tuple(found),
-        warnings=records.notes,
     )

@@ -87,7 +87,6 @@ class PreparedRun:
     plan_hash: str
     image_prices_usd: tuple[Decimal | None, ...]  # of one candidate of each job
     provider: Mapping[str, object]
-    provider_lack: str  # what stands against calling it, '' for nothing
     configuration: Configuration
     inputs: Mapping[str, str]  # path -> sha256
     images: Mapping[str, InputImage]  # path -> image
@@ -149,7 +148,6 @@ def prepare_run(
         plan_hash=plan_hash(plan, inputs=inputs, provider=description, tools=settled.chain.described()),
         image_prices_usd=_prices(provider, plan, store, settled.chain),
         provider=description,
-        provider_lack=lack,
         configuration=configuration,
         inputs=inputs,
         images=images,

@@ -31,7 +31,6 @@ from projects.errors import (
     KromaError,
     PlanChanged,
     PriceUnknown,
-    ProviderUnusable,
     SpendNotConfirmed,
 )
 
@@ -68,8 +67,6 @@ def start_run(
         raise PlanChanged(
             f"The run would cost {current.price_usd} USD, more than the {max_cost_usd} confirmed"
         )
-    if current.provider_lack:
-        raise ProviderUnusable(current.provider_lack)
     store_for(current.project).make_layout()
     with transaction.atomic():
         budgets.reserve(current.project, current.price_usd)
@@ -199,7 +196,6 @@ def abort_remaining(run: Run, *, because: str) -> None:
             failure_reason="all_candidates_failed",
             finished_at=_after_the_cancel(run.pk),
         )
-    close_run_if_finished(run)
     for job in RunJob.objects.ready_to_close().filter(run=run).select_related("run__project"):
         close_job_if_finished(job)
 

@@ -174,7 +174,7 @@ def test_the_command_reads_a_log() -> None:
             called(*arguments)
 
 
-@pytest.mark.acceptance("I-10", "I-11")
+@pytest.mark.acceptance("I-10", "I-11", "P-03")
 @pytest.mark.usefixtures("prepared")
 def test_the_command_reads_what_a_pipeline_said(monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"noise\nRun log: {EXAMPLES / 'dry.json'}\nProject: saltmarsh\nJobs: 1 (dry/planned)\n"
@@ -184,6 +184,8 @@ def test_the_command_reads_what_a_pipeline_said(monkeypatch: pytest.MonkeyPatch)
     out, err = called("-", "--project", "other", "--json")
     assert json.loads(out)["project_slug"] == "other"
     assert "the summary is about saltmarsh; the log is read into other" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO(text.replace("Jobs: 1", "Jobs: 3")))
+    assert "1 jobs were planned and 3 were executed" in called("-", "--project", "other")[1]
     monkeypatch.setattr("sys.stdin", io.StringIO("nothing"))
     with pytest.raises(CommandError, match="names no run log"):
         called("-", "--project", "other")

@@ -5,11 +5,12 @@ from typing import Any
 from django.core.management import CommandError
 
 from kroma_site.prepare import OperatorCommand, prepare
+from kroma_site.universes import any_project_named
 from pipeline.providers.registry import UnknownProvider, provider_codes, provider_for
 from pipeline.services.accounts import KEY_VARIABLES, access_to, config_faults
 from projects.access import OPERATOR
 from projects.errors import KromaError
-from projects.models import Project, ProviderAccount
+from projects.models import ProviderAccount
 from projects.services.accounts import save_account
 
 NO_LIMIT = "none"
@@ -32,9 +33,7 @@ class Command(OperatorCommand):
 
     def handle(self, *, project: str, provider: str, json: bool, **options: Any) -> None:
         prepare()
-        universe = Project.objects.filter(slug=project).first()
-        if universe is None:
-            raise CommandError(f"There is no universe {project}")
+        universe = any_project_named(project)
         changes = _changes(options)
         if changes and not provider:
             raise CommandError("--provider says whose account this is")

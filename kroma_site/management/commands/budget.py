@@ -5,9 +5,10 @@ from typing import Any
 from django.core.management import CommandError
 
 from kroma_site.prepare import OperatorCommand, prepare
+from kroma_site.universes import any_project_named
 from pipeline.services.budgets import money, spending_of
 from projects.access import OPERATOR
-from projects.models import Budget, Project
+from projects.models import Budget
 from projects.services.budgets import PERIODS, set_budget
 
 NO_LIMIT = "none"
@@ -25,9 +26,7 @@ class Command(OperatorCommand):
 
     def handle(self, *, project: str, json: bool, **options: Any) -> None:
         prepare()
-        universe = Project.objects.filter(slug=project).first()
-        if universe is None:
-            raise CommandError(f"There is no universe {project}")
+        universe = any_project_named(project)
         budget = Budget.objects.filter(project=universe).first()
         limits = {period: getattr(budget, f"{period}_usd", None) for period in PERIODS}
         given = {period: options[period] for period in PERIODS if options[period] is not None}

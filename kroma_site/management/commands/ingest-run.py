@@ -41,6 +41,7 @@ class Command(OperatorCommand):
             project_name=options["name"],
             create_if_missing=options["create_if_missing"],
             compute_hashes=options["compute_hashes"],
+            n_executed=summary.jobs if summary else None,
             by=OPERATOR,
         )
         if told and slugified(told) != result.project_slug:

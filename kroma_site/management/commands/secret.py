@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management import CommandError, CommandParser
 
 from kroma_site.prepare import OperatorCommand, prepare
+from kroma_site.universes import any_project_named
 from projects.access import OPERATOR
 from projects.models import Project
 from projects.services import secrets
@@ -34,14 +35,14 @@ class Command(OperatorCommand):
         if what == "set":
             value = _value(options["value_env"])
             prepare()  # the others work on what is there, and without a key where they need none
-            self._set(_project(project), value, **options)
+            self._set(any_project_named(project), value, **options)
         elif what == "delete":
-            universe, code, name = _project(project), options["provider"], options["name"]
+            universe, code, name = any_project_named(project), options["provider"], options["name"]
             secrets.delete_secret(universe, code, name, by=OPERATOR)
             self._answer(universe, {"deleted": True}, f"Deleted {code}/{name}", **options)
         else:
             {"list": self._list, "rotation-status": self._status, "rotate": self._rotate}[what](
-                _project(project), **options
+                any_project_named(project), **options
             )
 
     def _set(self, project: Project, value: str, *, provider: str, name: str, **options: Any) -> None:
@@ -90,10 +91,3 @@ def _value(variable: str) -> str:
             raise CommandError(f"The variable {variable} is not set")
         return os.environ[variable]
     return getpass.getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read()
-
-
-def _project(slug: str) -> Project:
-    project = Project.objects.filter(slug=slug).first()
-    if project is None:
-        raise CommandError(f"There is no universe {slug}")
-    return project
