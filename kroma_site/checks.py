@@ -42,6 +42,14 @@ def exposure_faults(bind: str) -> list[CheckMessage]:
                 id="kroma.E002",
             )
         )
+    if settings.API_AUTH_DEV_BYPASS:
+        faults.append(
+            Error(
+                f"{bind} can be reached by others, and KROMA_API_AUTH_DEV_BYPASS lets everybody in",
+                hint="Unset KROMA_API_AUTH_DEV_BYPASS, or bind to 127.0.0.1.",
+                id="kroma.E006",
+            )
+        )
     if not settings.OWN_SECRET_KEY or len(settings.SECRET_KEY) < SHORTEST_KEY:
         faults.append(
             Error(

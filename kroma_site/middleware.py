@@ -13,9 +13,11 @@ Next = Callable[[HttpRequest], HttpResponse]
 
 
 def principal(get_response: Next) -> Next:
-    """Set `request.principal` from the session's user."""
+    """Set `request.principal` from the session's user, unless the API's edge has set it from a token."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        if hasattr(request, "principal"):
+            return get_response(request)
         who = NOBODY
         if not isinstance(request.user, AnonymousUser):
             who = Principal(request.user, address=request.META.get("REMOTE_ADDR", ""))

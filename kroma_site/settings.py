@@ -40,6 +40,12 @@ MASTER_KEYS_PREVIOUS = [
     keys.checked_master_key(key, "IAT_MASTER_KEY_PREVIOUS") for key in env.words("IAT_MASTER_KEY_PREVIOUS")
 ]
 
+# --- The API ----------------------------------------------------------------------------------------
+API_AUTH_DEV_BYPASS = env.flag("KROMA_API_AUTH_DEV_BYPASS", False)  # no tokens, on this machine only
+# Whether the first token may be made without one, on this machine; `once` means never again after that.
+API_AUTH_FIRST_TOKEN = env.flag("KROMA_API_AUTH_BOOTSTRAP_FIRST_TOKEN", True)
+API_AUTH_FIRST_TOKEN_ONCE = env.flag("KROMA_API_AUTH_BOOTSTRAP_ONCE", False)
+
 # --- Web --------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
 OWN_ALLOWED_HOSTS = bool(env.words("KROMA_ALLOWED_HOSTS"))
@@ -86,11 +92,13 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "django_q",
+    "ninja",
     "template_partials",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "kroma_site.edge.api_edge",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -3,10 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from kroma_site.health import health
+from kroma_site import api
 
 urlpatterns = [
-    path("health", health, name="health"),
+    path("", api.urls),
     path("admin/", admin.site.urls),
     path("", include("projects.urls")),
     path("", include("pipeline.urls")),

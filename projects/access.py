@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
@@ -36,6 +37,7 @@ class Action(StrEnum):
     REVIEW = "review"
     EDIT_LIBRARY = "edit library"
     RUN = "run"
+    INSTRUCT = "talk to the copilot"
     MANAGE_MEMBERS = "manage members"
     MANAGE_SETTINGS = "manage settings"
     DECIDE_DOUBT = "decide about calls in doubt"
@@ -46,6 +48,7 @@ LEAST_ROLE: dict[Action, Role] = {
     Action.REVIEW: Role.REVIEWER,
     Action.EDIT_LIBRARY: Role.EDITOR,
     Action.RUN: Role.EDITOR,
+    Action.INSTRUCT: Role.EDITOR,
     Action.MANAGE_MEMBERS: Role.OWNER,
     Action.MANAGE_SETTINGS: Role.OWNER,
     Action.DECIDE_DOUBT: Role.OWNER,
@@ -54,20 +57,35 @@ LEAST_ROLE: dict[Action, Role] = {
 
 @dataclass(frozen=True)
 class Principal:
-    """The one who acts: a signed-in person, or the operator at the command line (no user, sees all)."""
+    """The one who acts: a person, by a session or a token, or the operator (no user, sees all).
+
+    A token may hold less than its person: `most` is the highest role it acts with, `scope` the one project it
+    reaches (None: all of the person's). `called` is what the audit trail calls somebody without an account.
+    """
 
     user: "User | None" = None
     operator: bool = False
     address: str = ""
+    token_id: UUID | None = None
+    scope: UUID | None = None
+    most: Role = Role.OWNER
+    called: str = ""
 
     @property
     def name(self) -> str:
         """For the audit trail."""
-        return self.user.username if self.user else "operator" if self.operator else ""
+        return self.user.username if self.user else self.called
 
 
-OPERATOR = Principal(operator=True)
+OPERATOR = Principal(operator=True, called="operator")
 NOBODY = Principal()
+
+
+def lower(one: str, other: str) -> str:
+    """The role of the two that may do less; one that is unknown may nothing."""
+    if one not in set(Role) or other not in set(Role):
+        return ""
+    return max(Role(one), Role(other), key=lambda role: role.rank)
 
 
 def allows(role: str, action: Action) -> bool:

@@ -44,6 +44,7 @@ def record(
         actor_user_id=by.user.pk if by.user else None,
         actor=by.name,
         address=by.address,
+        token_id=by.token_id,
         event_code=event_code,
         subject_type=subject._meta.model_name or "" if subject else "",
         subject_id=str(subject.pk) if subject else "",
@@ -60,6 +61,8 @@ def record(
 def event_hash(event: AuditEvent) -> str:
     """HMAC-SHA256 over all other fields, the hash before included, as hexadecimal text."""
     fields = {name: _plain(getattr(event, name)) for name in HASHED_FIELDS}
+    if event.token_id is not None:  # events from before there were tokens keep their hash
+        fields["token_id"] = _plain(event.token_id)
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hmac.new(settings.AUDIT_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
 

@@ -29,6 +29,21 @@ class Forbidden(KromaError):
     code = "forbidden"
 
 
+class Unauthorized(KromaError):
+    """No bearer token, or one that is not valid (any more)."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class TooManyRequests(KromaError):
+    """A caller asks more often than this place answers."""
+
+    status = 429
+    kind = "policy"
+    code = "rate_limited"
+
+
 class SpendNotConfirmed(KromaError):
     """A run that makes images was asked for without the confirmation that it may spend."""
 

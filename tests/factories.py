@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -14,8 +15,9 @@ from pipeline.services.planning import InputImage, PreparedRun, RunOrder, prepar
 from pipeline.services.runs import start_run
 from pipeline.store import store_for
 from projects.access import OPERATOR, Principal, Role
-from projects.models import Membership, Project, ReferenceSet, User
+from projects.models import ApiToken, Membership, Project, ReferenceSet, User
 from projects.services.projects import create_project
+from projects.services.tokens import hashed
 from tests.pictures import png
 
 numbers = itertools.count(1)
@@ -37,6 +39,15 @@ def make_member(*, project: Project, role: Role, username: str) -> User:
     user = make_user(username=username)
     Membership.objects.create(project=project, user=user, role=role)
     return user
+
+
+def make_token(*, user: User, role: Role = Role.OWNER, project: Project | None = None, **fields: Any) -> str:
+    """A new bearer token of somebody; the row takes further `fields`."""
+    value = f"kroma_{next(numbers):064x}"
+    ApiToken.objects.create(
+        user=user, role=role, project=project, token_prefix=value[:12], token_hash=hashed(value), **fields
+    )
+    return value
 
 
 def make_set(*, project: Project, name: str = "Scenes") -> ReferenceSet:

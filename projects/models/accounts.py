@@ -1,14 +1,17 @@
 """What a project needs from outside: provider accounts, secrets, tokens, and the money it may spend."""
 
 import uuid
+from datetime import datetime
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from projects.access import Role
 from projects.models.continuity import InProjectQuerySet
 from projects.models.people import User
-from projects.models.project import Project
+from projects.models.project import ROLE_CHOICES, Project
 
 
 class ProviderAccount(models.Model):
@@ -72,22 +75,38 @@ class Secret(models.Model):
         return f"{self.provider_code}/{self.secret_name}"
 
 
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def active(self, now: datetime) -> Self:
+        """Tokens that were not revoked and have not expired."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
+
+
 class ApiToken(models.Model):
-    """A bearer token of a person for programs. Only its hash and a prefix are kept."""
+    """A bearer token of a person for programs. Only its hash and a prefix are kept.
+
+    It acts with its person's role in each project, but never with more than its own.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.PROTECT, related_name="api_tokens")
     project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="api_tokens")
     label = models.CharField(max_length=200, blank=True)
+    role = models.CharField(max_length=10, choices=ROLE_CHOICES, default=Role.OWNER)
     token_prefix = models.CharField(max_length=20, editable=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    objects = ApiTokenQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                name="api_token_role_known", condition=Q(role__in=[role.value for role in Role])
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.token_prefix}… ({self.label})"

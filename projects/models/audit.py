@@ -15,6 +15,7 @@ class AuditEvent(models.Model):
     actor_user_id = models.UUIDField(null=True, blank=True)
     actor = models.CharField(max_length=200, blank=True)
     address = models.CharField(max_length=64, blank=True)
+    token_id = models.UUIDField(null=True, blank=True, help_text="the API token it was done with")
     event_code = models.CharField(max_length=100, db_index=True)
     subject_type = models.CharField(max_length=100, blank=True)
     subject_id = models.CharField(max_length=100, blank=True)

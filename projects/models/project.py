@@ -23,14 +23,22 @@ class ProjectQuerySet(models.QuerySet["Project"]):
             return self
         if principal.user is None:
             return self.none()
-        return self.filter(pk__in=Membership.objects.filter(user=principal.user).values("project"))
+        mine = self.filter(pk__in=Membership.objects.filter(user=principal.user).values("project"))
+        return mine.filter(pk=principal.scope) if principal.scope else mine
 
     def with_role(self, principal: Principal) -> Self:
-        """Annotate `role`, the principal's role in each project ('' for none; the operator is owner)."""
+        """Annotate `role`, the principal's role in each project ('' for none; the operator is owner).
+
+        A token acts with no more than its own role, whatever its person is.
+        """
         if principal.operator:
             return self.annotate(role=models.Value(Role.OWNER.value))
         mine = Membership.objects.filter(project=models.OuterRef("pk"), user=principal.user)
-        found = models.Subquery(mine.values("role")[:1])
+        capped = [role for role in Role if role.rank < principal.most.rank]
+        held = models.Case(
+            models.When(role__in=capped, then=models.Value(principal.most.value)), default=models.F("role")
+        )
+        found = models.Subquery(mine.annotate(held=held).values("held")[:1])
         return self.annotate(role=Coalesce(found, models.Value("")))
 
     def active(self) -> Self:

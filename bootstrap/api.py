@@ -1,0 +1,5 @@
+"""Routes: the bootstrap exchange."""
+
+from ninja import Router
+
+router = Router(tags=["bootstrap"])

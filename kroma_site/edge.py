@@ -1,0 +1,190 @@
+"""The edge of the JSON API: who asks, for which project, and one form for every error.
+
+Here because it must hold for paths that match no route, too: the caller is judged first, then the project
+that the address names, then the route. Nothing of a session is looked at.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+
+from kroma_site.checks import is_loopback, split_bind
+from projects.access import NOBODY, Principal
+from projects.errors import Forbidden, KromaError
+from projects.models import Project
+from projects.names import slugified
+from projects.services.tokens import principal_of
+
+Next = Callable[[HttpRequest], HttpResponseBase]
+
+PROJECTS = "/api/projects"
+TOKENS = "/auth/"
+FIRST_TOKEN = ("POST", "/auth/token")
+DOCS = ("/api/docs", "/api/openapi.json")  # for people who are signed in
+SAFE = ("GET", "HEAD", "OPTIONS")
+NOT_AUTHORIZED = "Token is not authorized for this project"
+CHECK_FAILED = "Project access check failed"
+
+# What an error says that was raised before or beside a route.
+ROUTE_ERRORS = {
+    400: ("The request can't be read: look at its address and headers", "validation", "validation_error"),
+    404: ("There is no such route", "validation", "not_found"),
+    405: ("This route takes other methods: look at the header Allow", "validation", "method_not_allowed"),
+}
+INTERNAL = ("Internal server error", "infra", "internal_error")
+
+logger = logging.getLogger(__name__)
+
+
+class BodyTooLarge(KromaError):
+    """A body over the limit; it is refused before it is read."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+def api_edge(get_response: Next) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Handle what the API's paths share; other paths pass untouched."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if not is_api(request.path_info):
+            return get_response(request)
+        request_id = secrets.token_hex(8)
+        request.request_id = request_id  # type: ignore[attr-defined]
+        is_head = request.method == "HEAD"
+        if is_head:
+            request.method = "GET"
+        try:
+            response = _answered(request, get_response)
+        except KromaError as error:
+            response = envelope(request, error)
+        except Exception:
+            logger.exception("Request %s failed: %s %s", request_id, request.method, request.path)
+            response = error_response(request, 500, *INTERNAL)
+        response = _enveloped(request, response)
+        response["X-Request-ID"] = request_id
+        response["Cache-Control"] = "no-store"
+        if is_head and isinstance(response, HttpResponse):
+            response["Content-Length"] = str(len(response.content))
+            response.content = b""
+        return response
+
+    return middleware
+
+
+def is_api(path: str) -> bool:
+    """Whether a path belongs to the JSON API (its documentation is a page like others)."""
+    if path in DOCS:
+        return False
+    return path == "/health" or path.startswith(("/api/", TOKENS))
+
+
+def envelope(request: HttpRequest, error: KromaError) -> HttpResponse:
+    """The answer to an error that a person may see; what went wrong inside stays in the log."""
+    if error.status >= 500:
+        request_id = getattr(request, "request_id", "")
+        logger.error("Request %s failed: %s: %s", request_id, type(error).__name__, error)
+        return error_response(request, 500, *INTERNAL)
+    response = error_response(request, error.status, str(error), error.kind, error.code)
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def error_response(request: HttpRequest, status: int, error: str, kind: str, code: str) -> HttpResponse:
+    """One error in the envelope of the contract."""
+    body: dict[str, object] = {"ok": False, "error": error, "error_kind": kind, "error_code": code}
+    if status >= 500:
+        body["request_id"] = getattr(request, "request_id", "")
+    return JsonResponse(body, status=status)
+
+
+def without_token(request: HttpRequest) -> Principal | None:
+    """The owner of everything, where the development bypass is on and the caller sits at this machine."""
+    if settings.API_AUTH_DEV_BYPASS and is_local(request):
+        return Principal(operator=True, address=_address(request))
+    return None
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Whether a request comes from this machine itself, directly, for a service that only it can reach."""
+    try:
+        bound, _ = split_bind(settings.BIND)
+        host = _host(request)
+    except ValueError:
+        return False
+    forwarded = any(name == "HTTP_FORWARDED" or name.startswith("HTTP_X_FORWARDED_") for name in request.META)
+    return not forwarded and is_loopback(bound) and is_loopback(_address(request)) and is_loopback(host)
+
+
+def _host(request: HttpRequest) -> str:
+    named = str(request.META.get("HTTP_HOST", ""))
+    if named.startswith("["):
+        return named[1:].partition("]")[0]
+    return named.partition(":")[0]
+
+
+def _address(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def _answered(request: HttpRequest, get_response: Next) -> HttpResponseBase:
+    request.principal = principal = _caller(request)  # type: ignore[attr-defined]
+    request.project = _addressed(request, principal)  # type: ignore[attr-defined]
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise BodyTooLarge(f"The body has {length} bytes: use at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE}")
+    return get_response(request)
+
+
+def _caller(request: HttpRequest) -> Principal:
+    """Who asks. Raises `Unauthorized` where a token is needed and none that is valid is shown."""
+    path = request.path_info
+    if request.method in SAFE and not path.startswith((TOKENS, PROJECTS)):
+        return NOBODY
+    bypass = without_token(request)
+    if bypass is not None:
+        return bypass
+    return principal_of(
+        request.META.get("HTTP_AUTHORIZATION", ""),
+        address=_address(request),
+        may_be_first=(request.method, path) == FIRST_TOKEN and is_local(request),
+    )
+
+
+def _addressed(request: HttpRequest, principal: Principal) -> Project | None:
+    """The project in the address, None if there is none. Raises `Forbidden` if it is not the caller's.
+
+    Under the bypass, what does not exist is left to the route: it judges the payload first.
+    """
+    parts = request.path_info.split("/")  # "", "api", "projects", slug, ...
+    if not request.path_info.startswith(f"{PROJECTS}/") or not parts[3]:
+        return None
+    slug = slugified(parts[3])
+    if not slug:
+        if principal.operator:
+            return None
+        raise Forbidden(CHECK_FAILED)
+    visible = Project.objects.visible_to(principal).with_role(principal)
+    found = visible.filter(slug=slug).select_related("storage").first()
+    if found is None and not principal.operator:
+        raise Forbidden(NOT_AUTHORIZED)
+    return found
+
+
+def _enveloped(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """An error that was made as a page or a plain text, in the envelope and with its status."""
+    status = response.status_code
+    if status < 400 or response.get("Content-Type", "").startswith("application/json"):
+        return response
+    if status >= 500:
+        logger.error("Request %s failed: %s %s", request.request_id, request.method, request.path)  # type: ignore[attr-defined]
+        return error_response(request, 500, *INTERNAL)
+    made = error_response(request, status, *ROUTE_ERRORS.get(status, ROUTE_ERRORS[400]))
+    if response.has_header("Allow"):
+        made["Allow"] = response["Allow"]
+    return made

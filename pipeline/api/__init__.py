@@ -1,0 +1,1 @@
+"""The JSON API of runs, files, reports, conversations and instructions."""

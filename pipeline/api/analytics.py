@@ -1,0 +1,5 @@
+"""Routes: quality and costs."""
+
+from ninja import Router
+
+router = Router(tags=["quality and costs"])

@@ -1,0 +1,5 @@
+"""Routes: assets."""
+
+from ninja import Router
+
+router = Router(tags=["assets"])

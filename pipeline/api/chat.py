@@ -1,0 +1,5 @@
+"""Routes: chat."""
+
+from ninja import Router
+
+router = Router(tags=["chat"])

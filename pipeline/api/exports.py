@@ -1,0 +1,5 @@
+"""Routes: exports."""
+
+from ninja import Router
+
+router = Router(tags=["exports"])

@@ -1,0 +1,5 @@
+"""Routes: agent instructions."""
+
+from ninja import Router
+
+router = Router(tags=["agent instructions"])

@@ -1,0 +1,5 @@
+"""Routes: runs."""
+
+from ninja import Router
+
+router = Router(tags=["runs"])

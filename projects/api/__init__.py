@@ -1,0 +1,1 @@
+"""The JSON API of what belongs to a project besides its runs."""

@@ -1,0 +1,5 @@
+"""Routes: provider accounts."""
+
+from ninja import Router
+
+router = Router(tags=["provider accounts"])

@@ -1,0 +1,5 @@
+"""Routes: library."""
+
+from ninja import Router
+
+router = Router(tags=["library"])

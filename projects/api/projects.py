@@ -1,0 +1,5 @@
+"""Routes: projects."""
+
+from ninja import Router
+
+router = Router(tags=["projects"])

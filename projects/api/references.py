@@ -1,0 +1,5 @@
+"""Routes: reference sets."""
+
+from ninja import Router
+
+router = Router(tags=["reference sets"])

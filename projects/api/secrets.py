@@ -1,0 +1,5 @@
+"""Routes: secrets."""
+
+from ninja import Router
+
+router = Router(tags=["secrets"])

@@ -1,0 +1,5 @@
+"""Routes: storage."""
+
+from ninja import Router
+
+router = Router(tags=["storage"])

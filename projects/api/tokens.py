@@ -1,0 +1,5 @@
+"""Routes: tokens."""
+
+from ninja import Router
+
+router = Router(tags=["tokens"])
