@@ -6,7 +6,7 @@ that the address names, then the route. Nothing of a session is looked at.
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -89,15 +89,23 @@ def envelope(request: HttpRequest, error: KromaError) -> HttpResponse:
         request_id = getattr(request, "request_id", "")
         logger.error("Request %s failed: %s: %s", request_id, type(error).__name__, error)
         return error_response(request, 500, *INTERNAL)
-    response = error_response(request, error.status, str(error), error.kind, error.code)
+    response = error_response(request, error.status, str(error), error.kind, error.code, extra=error.extra)
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response
 
 
-def error_response(request: HttpRequest, status: int, error: str, kind: str, code: str) -> HttpResponse:
-    """One error in the envelope of the contract."""
-    body: dict[str, object] = {"ok": False, "error": error, "error_kind": kind, "error_code": code}
+def error_response(
+    request: HttpRequest,
+    status: int,
+    error: str,
+    kind: str,
+    code: str,
+    *,
+    extra: Mapping[str, object] | None = None,
+) -> HttpResponse:
+    """One error in the envelope of the contract, with further facts beside it."""
+    body = {**(extra or {}), "ok": False, "error": error, "error_kind": kind, "error_code": code}
     if status >= 500:
         body["request_id"] = getattr(request, "request_id", "")
     return JsonResponse(body, status=status)
@@ -135,10 +143,22 @@ def _address(request: HttpRequest) -> str:
 def _answered(request: HttpRequest, get_response: Next) -> HttpResponseBase:
     request.principal = principal = _caller(request)  # type: ignore[attr-defined]
     request.project = _addressed(request, principal)  # type: ignore[attr-defined]
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-        raise BodyTooLarge(f"The body has {length} bytes: use at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE}")
+    _check_length(request)
     return get_response(request)
+
+
+def _check_length(request: HttpRequest) -> None:
+    """Refuse a body over the limit before it is taken in. Raises `BodyTooLarge`."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    too_large = length.isdigit() and int(length) > most
+    if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
+        # Django takes a body without a length for an empty one.
+        body = request.META["wsgi.input"].read(most + 1)
+        request._body = body  # type: ignore[attr-defined]
+        too_large = len(body) > most
+    if too_large:
+        raise BodyTooLarge(f"The body has more than {most} bytes: send less at once")
 
 
 def _caller(request: HttpRequest) -> Principal:
@@ -186,5 +206,5 @@ def _enveloped(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
         return error_response(request, 500, *INTERNAL)
     made = error_response(request, status, *ROUTE_ERRORS.get(status, ROUTE_ERRORS[400]))
     if response.has_header("Allow"):
-        made["Allow"] = response["Allow"]
+        made["Allow"] = response["Allow"].replace("GET", "GET, HEAD")
     return made

@@ -1,14 +1,22 @@
 """The kinds of error that a person may see. A view makes a message of them, the API an envelope."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class KromaError(Exception):
-    """One sentence, fit to show, that names the thing and what to do."""
+    """One sentence, fit to show, that names the thing and what to do.
+
+    `extra` are further facts for programs, beside the sentence: JSON values, nothing secret.
+    """
 
     status: ClassVar[int] = 400
     kind: ClassVar[str] = "validation"
     code: ClassVar[str] = "validation_error"
+
+    def __init__(self, *args: object, extra: Mapping[str, object] | None = None) -> None:
+        super().__init__(*args)
+        self.extra = dict(extra or {})
 
 
 class Invalid(KromaError):
