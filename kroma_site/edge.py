@@ -155,7 +155,7 @@ def _check_length(request: HttpRequest) -> None:
     if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
         # Django takes a body without a length for an empty one.
         body = request.META["wsgi.input"].read(most + 1)
-        request._body = body  # type: ignore[attr-defined]
+        request._body = body
         too_large = len(body) > most
     if too_large:
         raise BodyTooLarge(f"The body has more than {most} bytes: send less at once")
