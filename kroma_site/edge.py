@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from kroma_site.checks import is_loopback, split_bind
-from projects.access import NOBODY, Principal
+from projects.access import NOBODY, NOT_AUTHORIZED, Principal
 from projects.errors import Forbidden, KromaError
 from projects.models import Project
 from projects.names import slugified
@@ -26,7 +26,6 @@ TOKENS = "/auth/"
 FIRST_TOKEN = ("POST", "/auth/token")
 DOCS = ("/api/docs", "/api/openapi.json")  # for people who are signed in
 SAFE = ("GET", "HEAD", "OPTIONS")
-NOT_AUTHORIZED = "Token is not authorized for this project"
 CHECK_FAILED = "Project access check failed"
 
 # What an error says that was raised before or beside a route.

@@ -77,6 +77,7 @@ class Principal:
         return self.user.username if self.user else self.called
 
 
+NOT_AUTHORIZED = "Token is not authorized for this project"
 OPERATOR = Principal(operator=True, called="operator")
 NOBODY = Principal()
 
