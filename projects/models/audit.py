@@ -10,7 +10,7 @@ class AuditEvent(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sequence = models.PositiveBigIntegerField(unique=True)
-    project_id = models.UUIDField(null=True, blank=True, db_index=True)
+    project_id = models.UUIDField(null=True, blank=True)
     project_slug = models.CharField(max_length=200, blank=True)
     actor_user_id = models.UUIDField(null=True, blank=True)
     actor = models.CharField(max_length=200, blank=True)
@@ -26,6 +26,8 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ["-sequence"]
+        # A universe's trail on its page: newest first, from any place on.
+        indexes = [models.Index(fields=["project_id", "sequence"], name="audit_of_project")]
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.event_code}"
