@@ -1,8 +1,17 @@
 """The audit trail: append-only, each row chained to the one before by a keyed hash."""
 
 import uuid
+from typing import Self
 
 from django.db import models
+
+from projects.models.project import Project
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def of_project(self, project: Project) -> Self:
+        """What happened in one project."""
+        return self.filter(project_id=project.pk)
 
 
 class AuditEvent(models.Model):
@@ -23,6 +32,7 @@ class AuditEvent(models.Model):
     created_at = models.DateTimeField(db_index=True)
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
+    objects = AuditEventQuerySet.as_manager()
 
     class Meta:
         ordering = ["-sequence"]
