@@ -139,12 +139,17 @@ class TokenForm(forms.Form):
         return expires
 
 
+def _filter(label: str, example: str) -> forms.CharField:
+    widget = forms.TextInput(attrs={"placeholder": example, "autocapitalize": "none", "spellcheck": "false"})
+    return forms.CharField(required=False, max_length=200, label=label, widget=widget)
+
+
 class TrailForm(forms.Form):
     """What of an audit trail is wanted; everything may be left out."""
 
-    event = forms.CharField(required=False, max_length=100, label="Event")
-    actor = forms.CharField(required=False, max_length=200, label="Who")
-    subject = forms.CharField(required=False, max_length=100, label="What")
+    event = _filter("Event", "secret.upsert")
+    actor = _filter("Who", "account name")
+    subject = _filter("What", "run, or an id")
     since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
     before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)

@@ -97,7 +97,7 @@ def issue_token(
         audit.record(
             project, "token.created", token, by=by, label=token.label, role=token.role,
             scope=project.slug if project else "", token_prefix=token.token_prefix, username=user.username,
-            expires_at=token.expires_text, first=is_first,
+            expires_at=token.expires_text, **({"first": True} if is_first else {}),
         )  # fmt: skip
     return token, value
 
