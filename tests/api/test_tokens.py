@@ -1,6 +1,7 @@
 """Bearer tokens: made, listed, revoked, and what one of them may make of another."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -17,6 +19,7 @@ from projects.access import Principal, Role
 from projects.api import tokens as api_tokens
 from projects.models import ApiToken, AuditEvent, Project, User
 from projects.services import tokens as services
+from projects.throttles import PerAddress
 from tests.api.conftest import Answered, Api
 from tests.factories import make_member, make_project, make_token, make_user
 
@@ -351,6 +354,23 @@ def test_a_forwarded_address_does_not_help(bypass: Api, monkeypatch: pytest.Monk
         caller.client.defaults["HTTP_X_FORWARDED_FOR"] = f"10.0.0.{n}"
         statuses.append(caller.get("/auth/tokens").status)
     assert statuses == [200, 429]
+
+
+def test_threads_count_together_and_judge_apart(rf: RequestFactory) -> None:
+    request = rf.get("/auth/tokens")
+    throttle = PerAddress("threads", "2/min")
+    allowed = [throttle.allow_request(request)]
+    judged_here: list[bool] = []
+
+    def ask() -> None:
+        judged_here.append(hasattr(throttle, "key"))
+        allowed.append(throttle.allow_request(request))
+
+    beside = threading.Thread(target=ask)
+    beside.start()
+    beside.join()
+    assert judged_here == [False]  # what another thread is just judging
+    assert [*allowed, throttle.allow_request(request)] == [True, True, False]
 
 
 def test_what_the_operator_makes_belongs_to_the_first_owner(db: None) -> None:
