@@ -6,6 +6,8 @@ history can be deleted.
 
 from typing import Any
 
+from axes.admin import AccessAttemptAdmin
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
@@ -37,6 +39,8 @@ LONGEST_TOLD = 200  # characters of a value in an audit event
 admin.site.site_header = "Kroma operations"
 admin.site.site_title = "Kroma"
 admin.site.unregister(Group)
+# Wrong passwords: deleting the rows of a name lets that person try again at once.
+admin.site.register(AccessAttempt, AccessAttemptAdmin)
 
 
 class Window(admin.ModelAdmin[Any]):

@@ -19,9 +19,9 @@ from pipeline.providers.base import OutcomeUnknown
 from pipeline.services import attempts, control, leases, runs
 from pipeline.services.outcomes import Deferred
 from projects import audit
-from projects.access import OPERATOR
-from projects.models import StyleGuide
-from projects.services import people
+from projects.access import OPERATOR, Principal
+from projects.models import ApiToken, StyleGuide
+from projects.services import people, tokens
 from projects.services.library import delete_entry, save_entry
 from tests.factories import make_project, make_run, make_user
 
@@ -77,6 +77,27 @@ def test_a_link_lets_in_once() -> None:
         other.start_and_wait_until_it_is_blocked()
     other.join()
     assert other.result is None
+
+
+def test_of_two_first_tokens_one_is_made() -> None:
+    people.first_owner()
+    other = Beside(lambda: tokens.issue_token(by=Principal()))
+    with transaction.atomic():
+        tokens.issue_token(by=Principal())
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert str(other.result) == "Bootstrap token already initialized"
+    assert ApiToken.objects.count() == 1
+
+
+def test_of_two_first_tokens_one_is_made_even_before_there_is_an_owner() -> None:
+    other = Beside(lambda: tokens.issue_token(by=Principal()))
+    with transaction.atomic():
+        tokens.issue_token(by=Principal())
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert str(other.result) == "Bootstrap token already initialized"
+    assert ApiToken.objects.count() == 1
 
 
 def test_a_lease_is_renewed_again_after_the_connection_was_lost(settings: Settings) -> None:
