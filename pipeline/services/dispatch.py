@@ -249,7 +249,10 @@ def _start_run(instruction: AgentInstruction, *, rules: Rules) -> None:
 
 
 def _confirmer(instruction: AgentInstruction) -> Principal:
-    """The one who confirmed it; an instruction without a person was confirmed by the operator."""
+    """The one who confirmed it; an instruction without a person was confirmed by the operator.
+
+    A token's own limit needs no second look: whoever may confirm at all may run.
+    """
     user = instruction.confirmed_by
     return Principal(user) if user else Principal(operator=True)
 

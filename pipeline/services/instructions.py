@@ -143,8 +143,9 @@ def reporting(slug: str, pk: str, *, secret: str) -> AgentInstruction:
         named = UUID(pk)
     except ValueError:
         raise Unauthorized(BAD_CALLBACK) from None
-    sent_out = AgentInstruction.objects.exclude(callback_hash="").select_related("project")
-    instruction = sent_out.filter(pk=named, project__slug=slugified(slug)).first()
+    found = AgentInstruction.objects.filter(pk=named, project__slug=slugified(slug))
+    instruction = found.select_related("project").first()
+    # One that was never sent out has no hash, which is that of no secret.
     if instruction is None or not constant_time_compare(instruction.callback_hash, hashed(secret)):
         raise Unauthorized(BAD_CALLBACK)
     return instruction

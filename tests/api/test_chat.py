@@ -70,6 +70,7 @@ def test_an_unknown_project_has_no_session(bypass: Api) -> None:
     assert bypass.post("/api/projects/x/chat/sessions/x/messages", said).error == NOT_FOUND
 
 
+@pytest.mark.acceptance("U-16")
 def test_messages_keep_their_order_and_move_their_session_up(erin: Api, sessions: str) -> None:
     first, second = begun(erin, sessions), begun(erin, sessions)
     assert [row["id"] for row in erin.get(sessions).body["sessions"]] == [second, first]

@@ -56,6 +56,7 @@ def leased(pk: str) -> AgentInstruction:
     return taken
 
 
+@pytest.mark.acceptance("U-12")
 def test_creation_shows_the_documented_fields_and_audits(erin: Api, base: str, project: Project) -> None:
     answer = erin.post(base, {"instruction_text": "  Look at it "})
     assert set(answer.body) == {"ok", "instruction", "audit_id"}
@@ -104,6 +105,7 @@ def test_what_does_not_exist_is_said_in_the_right_order(bypass: Api, project: Pr
         assert bypass.post(f"{one}/cancel").error == NOT_FOUND
 
 
+@pytest.mark.acceptance("U-12")
 def test_confirming_twice_changes_nothing_but_the_audit_trail(erin: Api, base: str, project: Project) -> None:
     pk = written(erin, base)
     first = erin.post(f"{base}/{pk}/confirm", {"message": "  go  "}).body
@@ -118,6 +120,7 @@ def test_confirming_twice_changes_nothing_but_the_audit_trail(erin: Api, base: s
     assert {event.actor for event in found} == {"erin"}
 
 
+@pytest.mark.acceptance("U-12")
 def test_canceling_is_for_what_is_not_confirmed_unless_forced(erin: Api, base: str) -> None:
     pk = written(erin, base)
     first = erin.post(f"{base}/{pk}/cancel").body
@@ -267,6 +270,7 @@ def agent_of(instruction: AgentInstruction) -> Api:
     return Api(instructions.callback_secret(instruction))
 
 
+@pytest.mark.acceptance("U-15")
 def test_an_agent_reports_the_end_once(taken: AgentInstruction, erin: Api, base: str) -> None:
     agent, path = agent_of(taken), f"{base}/{taken.pk}/callback"
     body = {"status": " Done ", "message": "all good", "result": {"files": 3}}

@@ -99,6 +99,7 @@ def now_is(instruction: AgentInstruction) -> str:
 
 
 # --- What the agent gets ----------------------------------------------------------------------------
+@pytest.mark.acceptance("U-15")
 def test_an_instruction_goes_out_whole_and_is_done(project: Project, agent: StandIn) -> None:
     agent.script(as_json({"status": " DONE ", "files": 3}))
     instruction = confirmed(
@@ -198,6 +199,7 @@ def test_an_endless_answer_is_cut_off(project: Project, agent: StandIn) -> None:
 
 
 # --- Failures ---------------------------------------------------------------------------------------
+@pytest.mark.acceptance("U-15")
 def test_a_failing_agent_is_tried_thrice_in_each_of_three_attempts(project: Project, agent: StandIn) -> None:
     agent.script(Answer(status=503, body=b"try later\n please"))
     instruction, pauses = confirmed(project), Pauses()
@@ -222,6 +224,7 @@ def test_a_failing_agent_is_tried_thrice_in_each_of_three_attempts(project: Proj
     assert last_word(instruction).endswith("attempts=3, max_attempts=3, next_attempt_at=none")
 
 
+@pytest.mark.acceptance("W-31")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
 def test_a_final_refusal_is_not_tried_again(project: Project, agent: StandIn, status: int) -> None:
     agent.script(Answer(status=status))
@@ -331,6 +334,7 @@ def test_a_second_delivery_does_nothing(project: Project, agent: StandIn) -> Non
     assert now_is(instruction) == "running"
 
 
+@pytest.mark.acceptance("U-15", "W-30")
 def test_what_a_killed_worker_held_is_taken_up_and_counted(project: Project, agent: StandIn) -> None:
     agent.script(as_json({"status": "done"}))
     instruction = confirmed(project)
@@ -600,6 +604,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return call
 
 
+@pytest.mark.acceptance("U-15")
 def test_the_command_carries_out_one(
     project: Project, standin: StandIn, command: Callable[..., str], tmp_path: Any
 ) -> None:
@@ -650,9 +655,7 @@ def test_the_database_knows_the_states_and_locks(project: Project) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_old_states_are_renamed_and_back() -> None:
     before, renamed = ("pipeline", "0005_instructions_that_are_dispatched"), "0006_states_of_instructions"
-    latest = [
-        node for node in MigrationExecutor(connection).loader.graph.leaf_nodes() if node[0] == "pipeline"
-    ]
+    latest = MigrationExecutor(connection).loader.graph.leaf_nodes("pipeline")
 
     def states(at: Any) -> list[str]:
         rows = at.apps.get_model("pipeline", "AgentInstruction").objects.order_by("created_at")

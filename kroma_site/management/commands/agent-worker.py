@@ -27,24 +27,43 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         seconds: dict[str, Any] = {"type": float, "metavar": "S"}
-        parser.add_argument("--worker-id", default="", help="by default worker- and eight digits")
+        parser.add_argument("--worker-id", default="", help="its name (worker- and eight digits)")
         parser.add_argument("--once", action="store_true", help="at most one instruction, without waiting")
         parser.add_argument("--poll", **seconds, default=2.0, help="between two looks (%(default)s)")
         parser.add_argument(
-            "--max-locked", **seconds, default=DEFAULT.max_locked, help="then a worker is dead (%(default)s)"
+            "--max-locked",
+            **seconds,
+            default=DEFAULT.max_locked,
+            help="after which a worker counts as dead (%(default)s)",
         )
         parser.add_argument(
-            "--max-attempts", type=int, default=DEFAULT.max_attempts, metavar="N", help="(%(default)s)"
+            "--max-attempts",
+            type=int,
+            default=DEFAULT.max_attempts,
+            metavar="N",
+            help="of one instruction (%(default)s)",
         )
         parser.add_argument(
-            "--retry-backoff", **seconds, default=DEFAULT.retry_backoff, help="times attempts (%(default)s)"
+            "--retry-backoff",
+            **seconds,
+            default=DEFAULT.retry_backoff,
+            help="before the next attempt, times its number (%(default)s)",
         )
-        parser.add_argument("--timeout", **seconds, default=DEFAULT.call.timeout, help="a try (%(default)s)")
         parser.add_argument(
-            "--retries", type=int, default=DEFAULT.call.retries, metavar="N", help="more tries (%(default)s)"
+            "--timeout", **seconds, default=DEFAULT.call.timeout, help="for one call (%(default)s)"
         )
         parser.add_argument(
-            "--backoff", **seconds, default=DEFAULT.call.backoff, help="times tries (%(default)s)"
+            "--retries",
+            type=int,
+            default=DEFAULT.call.retries,
+            metavar="N",
+            help="more calls in one attempt (%(default)s)",
+        )
+        parser.add_argument(
+            "--backoff",
+            **seconds,
+            default=DEFAULT.call.backoff,
+            help="before the next call, times its number (%(default)s)",
         )
         parser.add_argument("--url", default="", help="in place of IAT_AGENT_API_URL")
         parser.add_argument("--token-file", type=Path, metavar="FILE", help="in place of IAT_AGENT_API_TOKEN")
