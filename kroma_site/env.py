@@ -68,8 +68,8 @@ def folder(name: str, default: Path) -> Path:
 
 
 def web_address(name: str, default: str = "") -> str:
-    """An http(s) address without credentials or a slash at its end. Raises `ImproperlyConfigured`."""
-    value = text(name, "").rstrip("/")
+    """An http(s) address without credentials. Raises `ImproperlyConfigured`."""
+    value = text(name, "")
     if not value:
         return default
     if not is_web_address(value):

@@ -51,7 +51,7 @@ API_AUTH_FIRST_TOKEN_ONCE = env.flag("KROMA_API_AUTH_BOOTSTRAP_ONCE", False)
 AGENT_API_URL = env.web_address("IAT_AGENT_API_URL")
 AGENT_API_TOKEN = env.text("IAT_AGENT_API_TOKEN", "")
 # Where agents find this workspace, to report back; `up` fills it in from the address that it listens at.
-PUBLIC_URL = env.web_address("KROMA_PUBLIC_URL", f"http://{BIND}")
+PUBLIC_URL = env.web_address("KROMA_PUBLIC_URL", f"http://{BIND}").rstrip("/")
 
 # --- Web --------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]

@@ -121,7 +121,7 @@ def _rules(options: dict[str, Any]) -> Rules:
         max_attempts=options["max_attempts"],
         retry_backoff=options["retry_backoff"],
         call=call,
-        url=options["url"].rstrip("/"),
+        url=options["url"],
         token=token,
     )
 
