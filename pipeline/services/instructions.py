@@ -164,36 +164,31 @@ def report(
 
     That it still works gives it more time. The same end told again is a no-op. Raises `Invalid`.
     """
-    meaning = MEANINGS.get(status, Status.FAILED)
-    now = timezone.now()
+    meaning, now = MEANINGS.get(status, Status.FAILED), timezone.now()
+    failed = meaning == Status.FAILED
+    told = {"status": status, "message": message, "error": error, "result": result}
+    told = without_secrets(told, callback_secret(instruction))
+    said = told["error"] or told["message"]
     with transaction.atomic():
         running = AgentInstruction.objects.filter(
             pk=instruction.pk, status=Status.RUNNING, run__isnull=True
         ).exclude(executor=Executor.KROMA)
         if meaning == Status.RUNNING:
-            taken = running.update(deadline_at=now + timedelta(seconds=CALLBACK_SECONDS), updated_at=now)
+            deadline = now + timedelta(seconds=CALLBACK_SECONDS)
+            taken = bool(running.update(deadline_at=deadline, updated_at=now))
         else:
-            told = {"status": status, "message": message, "error": error, "result": result}
-            failed = meaning == Status.FAILED
-            problem = (error or message or f"remote_status={status}") if failed else ""
-            taken = close(
-                running,
-                meaning,
-                now=now,
-                last_error=problem,
-                response=without_secrets(told, callback_secret(instruction)),
-            )
-            if taken:
-                said = without_secrets(error or message, callback_secret(instruction))
-                details = f": {said}" if said else ""
-                event = "error" if failed else "result"
-                instruction.refresh_from_db()
-                add_event(instruction, event, f"callback, remote_status={status}{details}")
-                audited_end(instruction, by=by)
+            problem = (said or f"remote_status={status}") if failed else ""
+            taken = close(running, meaning, now=now, last_error=problem, response=told)
         instruction.refresh_from_db()
-        if not taken and instruction.status != meaning:
-            state = "not running" if instruction.status in (Status.PENDING, Status.CONFIRMED) else ""
-            raise Invalid(f"Instruction is {state or f'already {instruction.status}'}")
+        if taken and meaning != Status.RUNNING:
+            details = f": {said}" if said else ""
+            event = "error" if failed else "result"
+            add_event(instruction, event, f"callback, remote_status={status}{details}")
+            audited_end(instruction, by=by)
+        elif not taken and instruction.status != meaning:
+            waits = instruction.status in (Status.PENDING, Status.CONFIRMED)
+            state = "not running" if waits else f"already {instruction.status}"
+            raise Invalid(f"Instruction is {state}")
     return instruction
 
 
