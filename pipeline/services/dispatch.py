@@ -229,7 +229,8 @@ def _start_run(instruction: AgentInstruction, *, rules: Rules) -> None:
         request = instructions.run_asked(instruction.payload, confirm_spend=instruction.spend_confirmed)
         prepared = trigger.prepare(project, request)
         with transaction.atomic():
-            # This holds the row: a cancel waits, and comes too late for what is started here.
+            # This holds the row: a cancel waits, and comes too late for what is started here. The run plans
+            # anew inside, as its start always does; a link written after its commit could be lost between.
             if not _held(instruction).update(updated_at=timezone.now()):
                 return
             run = trigger.carry_out(prepared, request, by=by)
