@@ -30,6 +30,7 @@ Status = AgentInstruction.Status
 Executor = AgentInstruction.Executor
 
 AT_ONCE = 500  # rows that one look of the bell takes up
+LOST_AFTER = timedelta(seconds=10)  # that an instruction waits while no message does
 LOST = "worker_lost"  # the error of an attempt of which nothing is known
 
 logger = logging.getLogger(__name__)
@@ -203,14 +204,15 @@ def follow_runs(now: datetime) -> int:
 def ring_instructions(now: datetime | None = None) -> int:
     """Take up what was left behind, and queue what is due; how many were queued.
 
-    One that was queued already is so again only when the queue has lost it.
+    One that was queued already is so again only when the queue must have lost it.
     """
     now = now or timezone.now()
     reclaim_stale(now)
     follow_runs(now)
-    due = AgentInstruction.objects.due(now)
-    if not queue_is_empty():
-        due = due.filter(Q(rung_at__isnull=True) | Q(rung_at__lt=F("next_attempt_at")))
+    unrung = Q(rung_at__isnull=True) | Q(rung_at__lt=F("next_attempt_at"))
+    if queue_is_empty():
+        unrung |= Q(rung_at__lte=now - LOST_AFTER)
+    due = AgentInstruction.objects.due(now).filter(unrung)
     pks = list(due.order_by("updated_at", "id").values_list("pk", flat=True)[:AT_ONCE])
     if not pks:
         return 0

@@ -104,7 +104,8 @@ def confirm_instruction(
             if executor == Executor.KROMA:
                 _check_run(instruction)
             add_event(instruction, "confirmed", message or "Instruction confirmed")
-            ring_instruction(instruction.pk)
+            if executor == Executor.KROMA or has_agent(instruction.project):
+                ring_instruction(instruction.pk)  # what nobody can take yet is left to the bell
         elif instruction.status != Status.CONFIRMED:
             raise Invalid(f"Instruction is already {instruction.status}")
         return instruction, _audited(instruction, "confirm", by=by)

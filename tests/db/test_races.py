@@ -189,7 +189,8 @@ def make_instruction() -> AgentInstruction:
     return instructions.create_instruction(project, instruction_text="Look", by=OPERATOR)[0]
 
 
-def test_two_confirmations_make_one_event() -> None:
+def test_two_confirmations_make_one_event(settings: Settings) -> None:
+    settings.AGENT_API_URL = "http://127.0.0.1:9"
     instruction = make_instruction()
     stale = AgentInstruction.objects.get(pk=instruction.pk)
     with mock.patch("pipeline.enqueue.async_task") as rung:
