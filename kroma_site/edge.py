@@ -5,6 +5,7 @@ that the address names, then the route. Nothing of a session is looked at.
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -24,6 +25,8 @@ Next = Callable[[HttpRequest], HttpResponseBase]
 PROJECTS = "/api/projects"
 TOKENS = "/auth/"
 FIRST_TOKEN = ("POST", "/auth/token")
+# An agent reports with a secret of its own, which the route looks at; it has no token and no project.
+CALLBACK = re.compile(rf"{PROJECTS}/[^/]+/agent/instructions/[^/]+/callback")
 DOCS = ("/api/docs", "/api/openapi.json")  # for people who are signed in
 SAFE = ("GET", "HEAD", "OPTIONS")
 CHECK_FAILED = "Project access check failed"
@@ -140,8 +143,12 @@ def _address(request: HttpRequest) -> str:
 
 
 def _answered(request: HttpRequest, get_response: Next) -> HttpResponseBase:
-    request.principal = principal = _caller(request)  # type: ignore[attr-defined]
-    request.project = _addressed(request, principal)  # type: ignore[attr-defined]
+    if request.method == "POST" and CALLBACK.fullmatch(request.path_info):
+        principal, project = Principal(address=_address(request), called="agent"), None
+    else:
+        principal = _caller(request)
+        project = _addressed(request, principal)
+    request.principal, request.project = principal, project  # type: ignore[attr-defined]
     _check_length(request)
     return get_response(request)
 

@@ -47,6 +47,13 @@ API_AUTH_DEV_BYPASS = env.flag("KROMA_API_AUTH_DEV_BYPASS", False)  # no tokens,
 API_AUTH_FIRST_TOKEN = env.flag("KROMA_API_AUTH_BOOTSTRAP_FIRST_TOKEN", True)
 API_AUTH_FIRST_TOKEN_ONCE = env.flag("KROMA_API_AUTH_BOOTSTRAP_ONCE", False)
 
+# --- Agents -----------------------------------------------------------------------------------------
+# Who carries out confirmed instructions; without these, each project's own secrets `agent_api` say it.
+AGENT_API_URL = env.web_address("IAT_AGENT_API_URL")
+AGENT_API_TOKEN = env.text("IAT_AGENT_API_TOKEN", "")
+# Where agents find this workspace, to report back; `up` fills it in from the address that it listens at.
+PUBLIC_URL = env.web_address("KROMA_PUBLIC_URL", f"http://{BIND}").rstrip("/")
+
 # --- Web --------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
 OWN_ALLOWED_HOSTS = bool(env.words("KROMA_ALLOWED_HOSTS"))
