@@ -4,6 +4,7 @@ Only accounts of people, provider accounts and budgets are edited here. Nothing 
 history can be deleted.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from axes.admin import AccessAttemptAdmin
@@ -39,8 +40,6 @@ LONGEST_TOLD = 200  # characters of a value in an audit event
 admin.site.site_header = "Kroma operations"
 admin.site.site_title = "Kroma"
 admin.site.unregister(Group)
-# Wrong passwords: deleting the rows of a name lets that person try again at once.
-admin.site.register(AccessAttempt, AccessAttemptAdmin)
 
 
 class Window(admin.ModelAdmin[Any]):
@@ -187,6 +186,27 @@ class ItemInline(WindowInline):
 @admin.register(ReferenceSet)
 class ReferenceSetAdmin(LibraryAdmin):
     inlines = [ItemInline]
+
+
+@admin.register(AccessAttempt)
+class SigninLockAdmin(AccessAttemptAdmin):  # type: ignore[misc]  # the package has no types
+    """Wrong passwords; deleting the rows of a name lets that person try again at once."""
+
+    def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
+        """Take away one row."""
+        self._unlock(request, [obj], lambda: super(SigninLockAdmin, self).delete_model(request, obj))
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Take away the rows that were ticked."""
+        rows = list(queryset)
+        self._unlock(request, rows, lambda: super(SigninLockAdmin, self).delete_queryset(request, queryset))
+
+    def _unlock(self, request: HttpRequest, rows: list[Any], delete: Callable[[], None]) -> None:
+        by: Principal = request.principal  # type: ignore[attr-defined]
+        names = sorted({row.username or "" for row in rows})
+        with transaction.atomic():
+            delete()
+            audit.record(None, "admin.signin_lock.deleted", by=by, usernames=names)
 
 
 @admin.register(ProviderAccount)

@@ -85,6 +85,14 @@ def use_signin_link(token: str) -> User | None:
     return user
 
 
+def note_signin(user: User, *, address: str) -> None:
+    """Write down that somebody came in with a password."""
+    with transaction.atomic():
+        audit.record(
+            None, "user.signed_in", user, by=Principal(user, address=address), username=user.username
+        )
+
+
 def set_password(user: User, password: str, *, by: Principal) -> None:
     """Give somebody a password; that it was set is audited, never what it is."""
     with transaction.atomic():

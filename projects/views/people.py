@@ -47,7 +47,9 @@ def signin(request: PageRequest) -> HttpResponse:
         return redirect(target)
     form = SigninForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        login(request, form.get_user(), backend=BACKEND)
+        user = form.get_user()
+        people.note_signin(user, address=request.META.get("REMOTE_ADDR", ""))
+        login(request, user, backend=BACKEND)
         return redirect(target)
     context = {"form": form, "next": wanted if ours else ""}
     return render(request, "projects/signin.html", context, status=422 if form.errors else 200)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from projects.access import OPERATOR
-from projects.models import User
+from projects.models import AuditEvent, User
 from projects.services.people import make_signin_link
 from projects.views import people
 from tests.factories import make_user
@@ -82,11 +82,9 @@ def test_the_right_password_starts_the_count_anew(alice_with_password: User) -> 
     assert tried(Client(), "guess") == 422
 
 
-def test_the_sign_in_of_the_admin_counts_too(alice_with_password: User) -> None:
-    client = Client()
-    lock_out(client)
-    answer = client.post("/admin/login/", {"username": "alice", "password": PASSWORD})
-    assert answer.status_code == 429
+def test_the_admin_sends_people_to_the_one_page_that_lets_them_in(alice_with_password: User) -> None:
+    answer = Client().post("/admin/login/?next=/admin/", {"username": "alice", "password": PASSWORD})
+    assert answer["Location"] == f"{reverse('projects:signin')}?next=/admin/"
 
 
 def test_the_operator_unlocks_in_the_admin_and_no_password_is_kept(alice_with_password: User) -> None:
@@ -100,6 +98,10 @@ def test_the_operator_unlocks_in_the_admin_and_no_password_is_kept(alice_with_pa
     gone = operator.post(reverse("admin:axes_accessattempt_delete", args=[attempt.pk]), {"post": "yes"})
     assert gone.status_code == 302
     assert tried(client, PASSWORD) == 302
+    unlocked, came_in = AuditEvent.objects.order_by("sequence")
+    assert (unlocked.event_code, unlocked.actor) == ("admin.signin_lock.deleted", "root")
+    assert unlocked.payload == {"usernames": ["alice"]}
+    assert (came_in.event_code, came_in.actor, came_in.address) == ("user.signed_in", "alice", "127.0.0.1")
 
 
 def test_a_link_lets_in_whoever_is_locked_out(alice_with_password: User) -> None:
