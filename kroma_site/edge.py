@@ -6,7 +6,7 @@ that the address names, then the route. Nothing of a session is looked at.
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -35,6 +35,7 @@ ROUTE_ERRORS = {
     404: ("There is no such route", "validation", "not_found"),
     405: ("This route takes other methods: look at the header Allow", "validation", "method_not_allowed"),
 }
+NOTHING: Mapping[str, object] = {}
 INTERNAL = ("Internal server error", "infra", "internal_error")
 
 logger = logging.getLogger(__name__)
@@ -89,15 +90,23 @@ def envelope(request: HttpRequest, error: KromaError) -> HttpResponse:
         request_id = getattr(request, "request_id", "")
         logger.error("Request %s failed: %s: %s", request_id, type(error).__name__, error)
         return error_response(request, 500, *INTERNAL)
-    response = error_response(request, error.status, str(error), error.kind, error.code)
+    response = error_response(request, error.status, str(error), error.kind, error.code, extra=error.extra)
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response
 
 
-def error_response(request: HttpRequest, status: int, error: str, kind: str, code: str) -> HttpResponse:
-    """One error in the envelope of the contract."""
-    body: dict[str, object] = {"ok": False, "error": error, "error_kind": kind, "error_code": code}
+def error_response(
+    request: HttpRequest,
+    status: int,
+    error: str,
+    kind: str,
+    code: str,
+    *,
+    extra: Mapping[str, object] = NOTHING,
+) -> HttpResponse:
+    """One error in the envelope of the contract; `extra` stands beside its keys."""
+    body: dict[str, object] = {**extra, "ok": False, "error": error, "error_kind": kind, "error_code": code}
     if status >= 500:
         body["request_id"] = getattr(request, "request_id", "")
     return JsonResponse(body, status=status)
