@@ -1,51 +1,63 @@
-"""What looks like a credential where none belongs: in open JSON such as the configuration of an account."""
+"""What looks like a credential in a JSON value. Prompts, exports and answers never show it."""
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-_KEYS = re.compile(
-    r"(^|[_\-.\s])(api[_\-]?keys?|apikey|secrets?|tokens?|passwords?|passwd|passphrase|authorization|bearer|"
-    r"credentials?|private[_\-]?key|access[_\-]?key)$"
+KEYS = re.compile(
+    r"(?:^|_)(?:api_?keys?|access_?key|secret_?key|private_?key|key_?secret|token|secret|password|passwd"
+    r"|passphrase|authorization|credentials?|client_?secret|bearer)$"
 )
-_VALUES = re.compile(r"^\s*(sk-[\w\-]{8,}|(?i:bearer)\s+\S{8,}|kroma_[0-9a-f]{64}|AKIA[0-9A-Z]{16})")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+VALUES = re.compile(r"(?:sk-[\w-]{8,}|(?i:bearer|basic)\s+\S{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----)")
+WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+
+Path = tuple[str | int, ...]
 
 
 def credential_paths(value: object) -> list[str]:
-    """Where a JSON value holds what looks like a credential, as `headers.authorization` or `keys[0]`."""
-    return list(_found(value, "", is_named=False))
+    """Where obvious credentials stand, as in `headers.authorization` or `keys[0]`; '' is the value itself."""
+    return [told(path) for path in found(value)]
 
 
-def redacted(value: object, marker: str) -> object:
-    """The same JSON value with `marker` in the place of what looks like a credential."""
-    return _replaced(value, marker, is_named=False)
+def redacted(value: Any, marker: str) -> Any:
+    """The same JSON value with `marker` in place of each obvious credential."""
+    return _redacted(value, marker, secret=False)
 
 
-def _found(value: object, path: str, *, is_named: bool) -> Iterator[str]:
+def found(value: object, *, secret: bool = False) -> Iterator[Path]:
+    """The path of each obvious credential, key by key; `secret`: the key above says that it is one."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            here = f"{path}.{key}" if path else str(key)
-            yield from _found(inner, here, is_named=_is_name(str(key)))
+            yield from ((key, *path) for path in found(inner, secret=secret or _is_secret(key)))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _found(inner, f"{path}[{number}]", is_named=is_named)
-    elif isinstance(value, str) and _is_credential(value, is_named=is_named):
-        yield path or "value"
+            yield from ((number, *path) for path in found(inner, secret=secret))
+    elif _is_credential(value, secret=secret):
+        yield ()
 
 
-def _replaced(value: object, marker: str, *, is_named: bool) -> object:
+def told(path: Path) -> str:
+    """A path in words."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _redacted(value: Any, marker: str, *, secret: bool) -> Any:
     if isinstance(value, dict):
-        return {key: _replaced(inner, marker, is_named=_is_name(str(key))) for key, inner in value.items()}
+        return {
+            key: _redacted(inner, marker, secret=secret or _is_secret(key)) for key, inner in value.items()
+        }
     if isinstance(value, list):
-        return [_replaced(inner, marker, is_named=is_named) for inner in value]
-    if isinstance(value, str) and _is_credential(value, is_named=is_named):
-        return marker
-    return value
+        return [_redacted(inner, marker, secret=secret) for inner in value]
+    return marker if _is_credential(value, secret=secret) else value
 
 
-def _is_name(key: str) -> bool:
-    return bool(_KEYS.search(_HUMP.sub("_", key).lower()))
+def _is_secret(key: str) -> bool:
+    """Whether a key names a credential, in any spelling: `apiKey`, `X-Api-Key`, `client_secret`."""
+    return KEYS.search(WORDS.sub("_", key).strip("_").lower()) is not None
 
 
-def _is_credential(text: str, *, is_named: bool) -> bool:
-    return bool(text.strip()) and (is_named or bool(_VALUES.match(text)))
+def _is_credential(value: object, *, secret: bool) -> bool:
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return secret or VALUES.match(value.strip()) is not None

@@ -100,8 +100,9 @@ def check_fields(changes: Mapping[str, object]) -> None:
     if config and len(json.dumps(config)) > LARGEST_CONFIG:
         raise Invalid(f"Field 'config_json' has more than {LARGEST_CONFIG // 1024} KiB")
     if paths := credential_paths(config):
+        named = ", ".join(path or "its value" for path in paths)
         raise Invalid(
-            f"Field 'config_json' holds what looks like a credential ({', '.join(paths)}): make it a secret"
+            f"Field 'config_json' holds what looks like a credential ({named}): make it a secret instead"
         )
 
 
