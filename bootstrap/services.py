@@ -43,7 +43,7 @@ from projects.redaction import found, told
 LOCAL_KEY = "local-master"  # what a secret without a value is labelled with
 BATCH = 500  # rows of one INSERT; SQLite cuts it smaller by itself
 OWNERS_SECTIONS = ("provider_accounts", "secrets")
-ITEM_ORDER = ("sort_order", "created_at", "id")
+ITEM_ORDER = ("sort_order", "position", "id")
 
 Row = ProviderAccount | StyleGuide | Character | ReferenceSet | Secret | PromptTemplate
 

@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 from pipeline.engine.names import ARCHIVE_BAD, ARCHIVE_REPLACED, INTERNAL, OUTPUTS, RUNS
 from projects.errors import Invalid, KromaError
 from projects.models import Project
+from projects.models.continuity import UPLOADS
 
 ORIGINALS = f"{INTERNAL}/originals"
 THUMBNAILS = f"{INTERNAL}/thumbnails"
-REFERENCES = "references"
+REFERENCES = UPLOADS
 INPUTS = "inputs"
 LAYOUT = (OUTPUTS, RUNS, ARCHIVE_BAD, ARCHIVE_REPLACED)
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}

@@ -8,7 +8,16 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, Se
 from django.utils import timezone
 
 from projects.access import Principal
-from projects.models import ROLE_CHOICES, Character, Project, ReferenceSet, StyleGuide, User
+from projects.models import (
+    ROLE_CHOICES,
+    Character,
+    Project,
+    PromptTemplate,
+    ReferenceSet,
+    StyleGuide,
+    User,
+)
+from projects.texts import LONGEST_TEXT
 
 
 class SigninForm(AuthenticationForm):
@@ -42,16 +51,17 @@ class ProjectForm(forms.ModelForm[Project]):
 class StyleGuideForm(forms.ModelForm[StyleGuide]):
     """How pictures are to look, in words."""
 
+    instructions = forms.CharField(
+        max_length=LONGEST_TEXT,
+        widget=forms.Textarea(attrs={"rows": 10}),
+        help_text="Goes into the prompt of each run that uses it: line, colour, light, what to avoid.",
+    )
+
     class Meta:
         model = StyleGuide
         fields = ["name", "instructions", "notes"]
-        widgets = {
-            "instructions": forms.Textarea(attrs={"rows": 10}),
-            "notes": forms.Textarea(attrs={"rows": 4}),
-        }
+        widgets = {"notes": forms.Textarea(attrs={"rows": 4})}
         help_texts = {
-            "instructions": "Goes into the prompt of each run that uses this guide: line, colour, light, "
-            "what to avoid.",
             "notes": "For people only; never sent to a provider.",
         }
 
@@ -71,6 +81,22 @@ class CharacterForm(forms.ModelForm[Character]):
             "description": "Who this is, for people: age, bearing, clothes, what never changes.",
             "prompt_text": "The words that describe this character in a prompt, short and always the same.",
         }
+
+
+class PromptTemplateForm(forms.ModelForm[PromptTemplate]):
+    """A text that is used again and again."""
+
+    template_text = forms.CharField(
+        label="Text",
+        max_length=LONGEST_TEXT,
+        widget=forms.Textarea(attrs={"rows": 10}),
+        help_text="Copy it into a prompt where you need it. Programs read and write it, too.",
+    )
+
+    class Meta:
+        model = PromptTemplate
+        fields = ["name", "template_text"]
+        help_texts = {"name": "For example “Opening panel” or “Close-up, two people”."}
 
 
 class ReferenceSetForm(forms.ModelForm[ReferenceSet]):

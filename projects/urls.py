@@ -24,6 +24,21 @@ urlpatterns = [
         library.style_guide_delete,
         name="style-guide-delete",
     ),
+    path(
+        "projects/<slug:slug>/library/prompt-templates/new",
+        library.prompt_template_new,
+        name="prompt-template-new",
+    ),
+    path(
+        "projects/<slug:slug>/library/prompt-templates/<uuid:pk>",
+        library.prompt_template_edit,
+        name="prompt-template-edit",
+    ),
+    path(
+        "projects/<slug:slug>/library/prompt-templates/<uuid:pk>/delete",
+        library.prompt_template_delete,
+        name="prompt-template-delete",
+    ),
     path("projects/<slug:slug>/library/characters/new", library.character_new, name="character-new"),
     path("projects/<slug:slug>/library/characters/<uuid:pk>", library.character_edit, name="character-edit"),
     path(

@@ -89,7 +89,7 @@ def latest_run() -> Run | None:
 
 
 def _images(project: Project, name: str) -> list[InputImage]:
-    items = ReferenceSet.objects.get(project=project, name=name).items.order_by("sort_order")
+    items = ReferenceSet.objects.get(project=project, name=name).items.all()
     return [InputImage.from_item(item) for item in items]
 
 

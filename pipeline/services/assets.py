@@ -145,7 +145,7 @@ def thumbnail_name(sha256: str) -> str:
 def make_reference_thumbnail(pk: UUID | str) -> None:
     """Make the small picture of a reference image, if it is missing and its file is still there."""
     item = ReferenceItem.objects.select_related("project__storage").filter(pk=pk).first()
-    if item is None or not item.content_uri:
+    if item is None or not item.facts:
         return
     store = store_for(item.project)
     try:
@@ -153,7 +153,7 @@ def make_reference_thumbnail(pk: UUID | str) -> None:
     except (FileNotFoundError, ImageUnreadable) as error:
         logger.warning("Reference %s gets no thumbnail: %s", item.pk, error)
         return
-    keep_thumbnail(store, item.metadata["sha256"], lambda: thumbnail_webp(image, longest_side=THUMBNAIL_SIDE))
+    keep_thumbnail(store, item.facts["sha256"], lambda: thumbnail_webp(image, longest_side=THUMBNAIL_SIDE))
 
 
 def keep_scene_thumbnail(store: AssetStore, job: RunJob) -> None:

@@ -37,7 +37,7 @@ class InputImage:
     @classmethod
     def from_item(cls, item: ReferenceItem) -> "InputImage":
         """The image of a reference set's item."""
-        sha256 = str(item.metadata.get("sha256", ""))
+        sha256 = str(item.facts.get("sha256", ""))
         label = PurePosixPath(item.label).stem if is_image_name(item.label) else item.label
         return cls(path=item.content_uri, name=item.label, label=label, sha256=sha256)
 

@@ -22,6 +22,8 @@ from projects.access import Principal
 from projects.errors import Invalid
 from projects.models import Project, ReferenceItem, ReferenceSet
 
+LAST_PLACE = 2**31 - 1  # as the column; images there keep the order in which they came
+
 
 def add_images(
     reference_set: ReferenceSet, files: Sequence["UploadedFile[bytes]"], *, by: Principal
@@ -45,7 +47,7 @@ def add_images(
                 reference_set=reference_set,
                 label=PurePosixPath(file.name or "image").name[:300],
                 content_uri=name,
-                sort_order=last + place,
+                sort_order=min(last + place, LAST_PLACE),
                 metadata=metadata,
             )
             for place, (file, (name, metadata)) in enumerate(zip(files, kept, strict=True), start=1)

@@ -45,7 +45,7 @@ def asset_thumb(request: PageRequest, project: Project, pk: UUID) -> HttpRespons
 def reference_item_file(request: PageRequest, project: Project, pk: UUID) -> HttpResponseBase:
     """A reference image as it was uploaded; `?download=1` saves it under the name it came with."""
     item = _image(project, pk)
-    sha256, mime_type = str(item.metadata.get("sha256", "")), str(item.metadata.get("mime_type", ""))
+    sha256, mime_type = str(item.facts.get("sha256", "")), str(item.facts.get("mime_type", ""))
     return send(request, project, item.content_uri, sha256=sha256, mime_type=mime_type, filename=item.label)
 
 
@@ -54,7 +54,7 @@ def reference_item_file(request: PageRequest, project: Project, pk: UUID) -> Htt
 def reference_item_thumb(request: PageRequest, project: Project, pk: UUID) -> HttpResponseBase:
     """The small picture of a reference image."""
     item = _image(project, pk)
-    sha256, mime_type = str(item.metadata.get("sha256", "")), str(item.metadata.get("mime_type", ""))
+    sha256, mime_type = str(item.facts.get("sha256", "")), str(item.facts.get("mime_type", ""))
     return send_thumbnail(request, project, item.content_uri, sha256=sha256, mime_type=mime_type)
 
 

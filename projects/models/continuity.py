@@ -1,7 +1,10 @@
 """The continuity library: what keeps a series in one hand."""
 
+import time
 import uuid
-from typing import Self, TypeVar
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Self, TypeVar
 
 from django.db import models
 from django.urls import reverse
@@ -9,6 +12,8 @@ from django.utils import timezone
 
 from projects.access import Principal
 from projects.models.project import Project
+
+UPLOADS = "references"  # the folder of uploaded images, below the project root
 
 M = TypeVar("M", bound=models.Model)
 
@@ -89,7 +94,8 @@ class ReferenceSet(LibraryEntry):
 class ReferenceItem(models.Model):
     """One image (or text) of a set. `content_uri` is relative to the project root.
 
-    `metadata` of an uploaded image holds `sha256`, `mime_type`, `width`, `height` (pixels) and `bytes`.
+    `metadata` is any JSON: of an uploaded image it holds `sha256`, `mime_type`, `width`, `height` (pixels)
+    and `bytes`, of any other item what a program chose to keep there. Pages and plans go by `facts`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -99,13 +105,28 @@ class ReferenceItem(models.Model):
     content_uri = models.CharField(max_length=1000, blank=True)
     content_text = models.TextField(blank=True)
     sort_order = models.IntegerField(default=0)
+    # Keeps the order in which items came, for those with the same `sort_order`. Nanoseconds, as rows that are
+    # written together may share the microsecond of `created_at`.
+    position = models.BigIntegerField(default=time.time_ns, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
     objects = InProjectQuerySet["ReferenceItem"].as_manager()
 
     class Meta:
-        ordering = ["sort_order", "-updated_at", "-id"]
+        ordering = ["sort_order", "position", "id"]
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The metadata of an image that was uploaded here; empty where a program named the file.
+
+        An upload lies under its own hash. Any other claim about a file is not believed: it would stand in a
+        run's record, name another image's thumbnail, or be kept by browsers for good.
+        """
+        uploaded = PurePosixPath(self.content_uri)
+        if not isinstance(self.metadata, dict) or str(uploaded.parent) != UPLOADS:
+            return {}
+        return self.metadata if self.metadata.get("sha256") == uploaded.stem else {}

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError
-from projects.forms import CharacterForm, ReferenceSetForm, StyleGuideForm
+from projects.forms import CharacterForm, PromptTemplateForm, ReferenceSetForm, StyleGuideForm
 from projects.models import Project, ReferenceItem, ReferenceSet
-from projects.services.library import Entry, delete_entry, save_entry
+from projects.services.library import Entry, NameTaken, delete_entry, save_entry
 
 N_SHOWN = 3  # images on the card of a reference set
 
@@ -29,6 +29,7 @@ def library(request: PageRequest, project: Project) -> HttpResponse:
         "reference_sets": [(found, _first_images(found)) for found in _sets_with_images(project)],
         "style_guides": project.style_guides.all(),
         "characters": project.characters.all(),
+        "prompt_templates": project.prompt_templates.all(),
     }
     return render(request, "projects/library.html", context)
 
@@ -69,6 +70,26 @@ def character_edit(request: PageRequest, project: Project, pk: UUID) -> HttpResp
 @project_page(Action.EDIT_LIBRARY)
 def character_delete(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
     return _deleted(request, project, get_object_or_404(project.characters, pk=pk))
+
+
+@require_http_methods(["GET", "POST"])
+@project_page(Action.EDIT_LIBRARY)
+def prompt_template_new(request: PageRequest, project: Project) -> HttpResponse:
+    return _entry_page(request, project, PromptTemplateForm(request.POST or None), "prompt template")
+
+
+@require_http_methods(["GET", "POST"])
+@project_page(Action.EDIT_LIBRARY)
+def prompt_template_edit(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
+    found = get_object_or_404(project.prompt_templates, pk=pk)
+    form = PromptTemplateForm(request.POST or None, instance=found)
+    return _entry_page(request, project, form, "prompt template")
+
+
+@require_POST
+@project_page(Action.EDIT_LIBRARY)
+def prompt_template_delete(request: PageRequest, project: Project, pk: UUID) -> HttpResponse:
+    return _deleted(request, project, get_object_or_404(project.prompt_templates, pk=pk))
 
 
 @require_http_methods(["GET", "POST"])
@@ -118,8 +139,11 @@ def _entry_page(
     if request.method == "POST" and form.is_valid():
         try:
             entry = save_entry(project, form.save(commit=False), by=request.principal)
+        except NameTaken:
+            name = form.cleaned_data["name"]
+            form.add_error("name", f"A {word} named “{name}” exists already: choose another name")
         except KromaError as error:
-            form.add_error("name", str(error))
+            form.add_error(None, str(error))
         else:
             messages.success(request, f"The {word} “{entry.name}” is saved.")
             if isinstance(entry, ReferenceSet):
@@ -138,6 +162,6 @@ def _entry_page(
 
 
 def _deleted(request: PageRequest, project: Project, entry: Entry) -> HttpResponse:
-    delete_entry(project, entry, by=request.principal)
+    delete_entry(entry, by=request.principal)
     messages.success(request, f"“{entry.name}” is deleted.")
     return redirect("projects:library", project.slug)

@@ -18,6 +18,7 @@ from projects.models import (
     Character,
     Membership,
     Project,
+    PromptTemplate,
     ReferenceItem,
     ReferenceSet,
     StyleGuide,
@@ -54,12 +55,21 @@ def finish(run: Run, *, verdict: str = "") -> Run:
     return run
 
 
+TEXTS = {"instructions": "Thin lines.", "template_text": "Wide shot."}  # what a form may not leave blank
+
+
 def entry_urls(project: Project) -> Iterator[tuple[str, str]]:
     """Each page that changes the library, with the name a form there gets."""
     guide = StyleGuide.objects.create(project=project, name="Ink")
     character = Character.objects.create(project=project, name="Ines")
+    template = PromptTemplate.objects.create(project=project, name="Opening")
     found = make_set(project=project)
-    for noun, pk in (("style-guide", guide.pk), ("character", character.pk), ("reference-set", found.pk)):
+    for noun, pk in (
+        ("style-guide", guide.pk),
+        ("character", character.pk),
+        ("prompt-template", template.pk),
+        ("reference-set", found.pk),
+    ):
         yield reverse(f"projects:{noun}-new", args=[project.slug]), f"new {noun}"
         yield reverse(f"projects:{noun}-edit", args=[project.slug, pk]), f"other {noun}"
         yield reverse(f"projects:{noun}-delete", args=[project.slug, pk]), ""
@@ -255,18 +265,19 @@ def test_a_viewer_is_not_offered_what_he_may_not_do(vic_client: Client, project:
 
 def test_an_editor_keeps_the_library(erin_client: Client, project: Project) -> None:
     for url, name in list(entry_urls(project)):
-        answer = erin_client.post(url, {"name": name})
+        answer = erin_client.post(url, {"name": name, **TEXTS})
         assert answer.status_code == 302, url
     left = {
         model.__name__: list(model.objects.values_list("name", flat=True))
-        for model in (StyleGuide, Character, ReferenceSet)
+        for model in (PromptTemplate, StyleGuide, Character, ReferenceSet)
     }
     assert left == {
+        "PromptTemplate": ["new prompt-template"],
         "StyleGuide": ["new style-guide"],
         "Character": ["new character"],
         "ReferenceSet": ["new reference-set"],
     }
-    assert AuditEvent.objects.filter(actor="erin").count() == 9
+    assert AuditEvent.objects.filter(actor="erin").count() == 12
 
 
 def test_a_new_set_leads_to_its_images(erin_client: Client, project: Project) -> None:
@@ -277,8 +288,8 @@ def test_a_new_set_leads_to_its_images(erin_client: Client, project: Project) ->
 def test_a_taken_name_in_the_library_is_a_fault_of_the_form(erin_client: Client, project: Project) -> None:
     for url, name in list(entry_urls(project)):
         if url.endswith("/new"):
-            assert erin_client.post(url, {"name": name}).status_code == 302
-            again = erin_client.post(url, {"name": f" {name} "})
+            assert erin_client.post(url, {"name": name, **TEXTS}).status_code == 302
+            again = erin_client.post(url, {"name": f" {name} ", **TEXTS})
             assert again.status_code == 422
             assert "exists already" in again.content.decode()
 

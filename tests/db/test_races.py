@@ -158,9 +158,9 @@ def test_a_reason_written_while_a_canceled_run_is_swept_stays() -> None:
 def test_deleting_a_guide_while_a_run_is_closed_is_no_deadlock() -> None:
     candidate = make_candidate()
     run = candidate.run
-    guide = save_entry(run.project, StyleGuide(name="Ink"), by=OPERATOR)
+    guide = save_entry(run.project, StyleGuide(name="Ink", instructions="Ink"), by=OPERATOR)
     Run.objects.filter(pk=run.pk).update(style_guide=guide)
-    other = Beside(lambda: delete_entry(run.project, guide, by=OPERATOR))
+    other = Beside(lambda: delete_entry(guide, by=OPERATOR))
     with transaction.atomic():
         Run.objects.filter(pk=run.pk).update(status="failed", finished_at=timezone.now())
         other.start_and_wait_until_it_is_blocked()

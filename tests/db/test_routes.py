@@ -10,7 +10,7 @@ from django.urls import URLPattern, get_resolver, reverse
 from pipeline.services.execution import execute_candidate
 from pipeline.services.references import add_images
 from projects.access import LEAST_ROLE, OPERATOR, Action, Principal, Role
-from projects.models import ApiToken, Character, Project, StyleGuide, User
+from projects.models import ApiToken, Character, Project, PromptTemplate, StyleGuide, User
 from projects.services.projects import create_project
 from tests.factories import make_run, make_set, make_token, make_user, upload
 
@@ -47,6 +47,7 @@ def objects(project: Project) -> dict[str, Any]:
     for pk in run.candidates.values_list("pk", flat=True):
         execute_candidate(pk)
     return {
+        "prompt-template": PromptTemplate.objects.create(project=project, name="Open").pk,
         "style-guide": StyleGuide.objects.create(project=project, name="Ink").pk,
         "character": Character.objects.create(project=project, name="Mara").pk,
         "reference-item": item.pk,

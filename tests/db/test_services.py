@@ -118,11 +118,12 @@ def test_the_first_owner_is_made_once_without_a_password() -> None:
 
 
 def test_library_names_are_unique_in_words(project: Project) -> None:
-    save_entry(project, StyleGuide(name=" Ink "), by=OPERATOR)
-    with pytest.raises(Invalid, match="“Ink” exists already"):
-        save_entry(project, StyleGuide(name="Ink"), by=OPERATOR)
-    with pytest.raises(Invalid, match="needs a name"):
-        save_entry(project, StyleGuide(name="  "), by=OPERATOR)
+    save_entry(project, StyleGuide(name=" Ink ", instructions="Lines"), by=OPERATOR)
+    with pytest.raises(Invalid, match="Style guide name already exists"):
+        save_entry(project, StyleGuide(name="Ink", instructions="Lines"), by=OPERATOR)
+    for missing in ({"name": "  ", "instructions": "Lines"}, {"name": "Wash", "instructions": " "}):
+        with pytest.raises(Invalid, match="is required"):
+            save_entry(project, StyleGuide(**missing), by=OPERATOR)
 
 
 # --- Files that people bring ------------------------------------------------------------------------
