@@ -6,7 +6,7 @@ that the address names, then the route. Nothing of a session is looked at.
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -35,6 +35,7 @@ ROUTE_ERRORS = {
     404: ("There is no such route", "validation", "not_found"),
     405: ("This route takes other methods: look at the header Allow", "validation", "method_not_allowed"),
 }
+NOTHING: Mapping[str, object] = {}
 INTERNAL = ("Internal server error", "infra", "internal_error")
 
 logger = logging.getLogger(__name__)
@@ -67,11 +68,8 @@ def api_edge(get_response: Next) -> Callable[[HttpRequest], HttpResponseBase]:
             response = error_response(request, 500, *INTERNAL)
         response = _enveloped(request, response)
         response["X-Request-ID"] = request_id
-        response["Cache-Control"] = "no-store"
-        if is_head and isinstance(response, HttpResponse):
-            response["Content-Length"] = str(len(response.content))
-            response.content = b""
-        return response
+        response.headers.setdefault("Cache-Control", "no-store")  # files say it themselves
+        return _without_body(response) if is_head else response
 
     return middleware
 
@@ -89,15 +87,23 @@ def envelope(request: HttpRequest, error: KromaError) -> HttpResponse:
         request_id = getattr(request, "request_id", "")
         logger.error("Request %s failed: %s: %s", request_id, type(error).__name__, error)
         return error_response(request, 500, *INTERNAL)
-    response = error_response(request, error.status, str(error), error.kind, error.code)
+    response = error_response(request, error.status, str(error), error.kind, error.code, extra=error.extra)
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response
 
 
-def error_response(request: HttpRequest, status: int, error: str, kind: str, code: str) -> HttpResponse:
-    """One error in the envelope of the contract."""
-    body: dict[str, object] = {"ok": False, "error": error, "error_kind": kind, "error_code": code}
+def error_response(
+    request: HttpRequest,
+    status: int,
+    error: str,
+    kind: str,
+    code: str,
+    *,
+    extra: Mapping[str, object] = NOTHING,
+) -> HttpResponse:
+    """One error in the envelope of the contract; `extra` stands beside its keys."""
+    body: dict[str, object] = {**extra, "ok": False, "error": error, "error_kind": kind, "error_code": code}
     if status >= 500:
         body["request_id"] = getattr(request, "request_id", "")
     return JsonResponse(body, status=status)
@@ -174,6 +180,15 @@ def _addressed(request: HttpRequest, principal: Principal) -> Project | None:
     if found is None and not principal.operator:
         raise Forbidden(NOT_AUTHORIZED)
     return found
+
+
+def _without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The same head: what HEAD gets where GET is answered."""
+    head = HttpResponse(status=response.status_code, headers=dict(response.headers))
+    if isinstance(response, HttpResponse):
+        head["Content-Length"] = str(len(response.content))
+    response.close()
+    return head
 
 
 def _enveloped(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -1,14 +1,19 @@
 """The kinds of error that a person may see. A view makes a message of them, the API an envelope."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class KromaError(Exception):
-    """One sentence, fit to show, that names the thing and what to do."""
+    """One sentence, fit to show, that names the thing and what to do.
+
+    `extra` is what a program needs to go on, beside the sentence: the API puts it into the body.
+    """
 
     status: ClassVar[int] = 400
     kind: ClassVar[str] = "validation"
     code: ClassVar[str] = "validation_error"
+    extra: Mapping[str, object] = {}
 
 
 class Invalid(KromaError):
