@@ -5,6 +5,7 @@ that the address names, then the route. Nothing of a session is looked at.
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -13,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from kroma_site.checks import is_loopback, split_bind
-from projects.access import NOBODY, Principal
+from projects.access import NOBODY, NOT_AUTHORIZED, Principal
 from projects.errors import Forbidden, KromaError
 from projects.models import Project
 from projects.names import slugified
@@ -24,9 +25,10 @@ Next = Callable[[HttpRequest], HttpResponseBase]
 PROJECTS = "/api/projects"
 TOKENS = "/auth/"
 FIRST_TOKEN = ("POST", "/auth/token")
+# An agent reports with a secret of its own, which the route looks at; it has no token and no project.
+CALLBACK = re.compile(rf"{PROJECTS}/[^/]+/agent/instructions/[^/]+/callback")
 DOCS = ("/api/docs", "/api/openapi.json")  # for people who are signed in
 SAFE = ("GET", "HEAD", "OPTIONS")
-NOT_AUTHORIZED = "Token is not authorized for this project"
 CHECK_FAILED = "Project access check failed"
 
 # What an error says that was raised before or beside a route.
@@ -35,7 +37,6 @@ ROUTE_ERRORS = {
     404: ("There is no such route", "validation", "not_found"),
     405: ("This route takes other methods: look at the header Allow", "validation", "method_not_allowed"),
 }
-NOTHING: Mapping[str, object] = {}
 INTERNAL = ("Internal server error", "infra", "internal_error")
 
 logger = logging.getLogger(__name__)
@@ -100,10 +101,10 @@ def error_response(
     kind: str,
     code: str,
     *,
-    extra: Mapping[str, object] = NOTHING,
+    extra: Mapping[str, object] | None = None,
 ) -> HttpResponse:
-    """One error in the envelope of the contract; `extra` stands beside its keys."""
-    body: dict[str, object] = {**extra, "ok": False, "error": error, "error_kind": kind, "error_code": code}
+    """One error in the envelope of the contract, with further facts beside it."""
+    body = {**(extra or {}), "ok": False, "error": error, "error_kind": kind, "error_code": code}
     if status >= 500:
         body["request_id"] = getattr(request, "request_id", "")
     return JsonResponse(body, status=status)
@@ -139,12 +140,28 @@ def _address(request: HttpRequest) -> str:
 
 
 def _answered(request: HttpRequest, get_response: Next) -> HttpResponseBase:
-    request.principal = principal = _caller(request)  # type: ignore[attr-defined]
-    request.project = _addressed(request, principal)  # type: ignore[attr-defined]
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-        raise BodyTooLarge(f"The body has {length} bytes: use at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE}")
+    if request.method == "POST" and CALLBACK.fullmatch(request.path_info):
+        principal, project = Principal(address=_address(request), called="agent"), None
+    else:
+        principal = _caller(request)
+        project = _addressed(request, principal)
+    request.principal, request.project = principal, project  # type: ignore[attr-defined]
+    _check_length(request)
     return get_response(request)
+
+
+def _check_length(request: HttpRequest) -> None:
+    """Refuse a body over the limit before it is taken in. Raises `BodyTooLarge`."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    too_large = length.isdigit() and int(length) > most
+    if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
+        # Django takes a body without a length for an empty one.
+        body = request.META["wsgi.input"].read(most + 1)
+        request._body = body
+        too_large = len(body) > most
+    if too_large:
+        raise BodyTooLarge(f"The body has more than {most} bytes: send less at once")
 
 
 def _caller(request: HttpRequest) -> Principal:
@@ -201,5 +218,5 @@ def _enveloped(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
         return error_response(request, 500, *INTERNAL)
     made = error_response(request, status, *ROUTE_ERRORS.get(status, ROUTE_ERRORS[400]))
     if response.has_header("Allow"):
-        made["Allow"] = response["Allow"]
+        made["Allow"] = response["Allow"].replace("GET", "GET, HEAD")
     return made

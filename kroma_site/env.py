@@ -6,6 +6,8 @@ from typing import overload
 
 from django.core.exceptions import ImproperlyConfigured
 
+from projects.addresses import is_web_address
+
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
 
@@ -63,6 +65,19 @@ def integer(name: str, default: int, *, minimum: int, maximum: int | None = None
 def folder(name: str, default: Path) -> Path:
     """An absolute folder path; a relative value counts from the working directory."""
     return Path(text(name, str(default))).expanduser().absolute()
+
+
+def web_address(name: str, default: str = "") -> str:
+    """An http(s) address without credentials. Raises `ImproperlyConfigured`."""
+    value = text(name, "")
+    if not value:
+        return default
+    if not is_web_address(value):
+        # The value may hold a password, so the message does not repeat it.
+        raise ImproperlyConfigured(
+            f"{name} must be an address such as https://agent.example, without credentials"
+        )
+    return value
 
 
 def words(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """All configuration, read from the environment once, from top to bottom. The README lists the variables."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
@@ -45,6 +46,13 @@ API_AUTH_DEV_BYPASS = env.flag("KROMA_API_AUTH_DEV_BYPASS", False)  # no tokens,
 # Whether the first token may be made without one, on this machine; `once` means never again after that.
 API_AUTH_FIRST_TOKEN = env.flag("KROMA_API_AUTH_BOOTSTRAP_FIRST_TOKEN", True)
 API_AUTH_FIRST_TOKEN_ONCE = env.flag("KROMA_API_AUTH_BOOTSTRAP_ONCE", False)
+
+# --- Agents -----------------------------------------------------------------------------------------
+# Who carries out confirmed instructions; without these, each project's own secrets `agent_api` say it.
+AGENT_API_URL = env.web_address("IAT_AGENT_API_URL")
+AGENT_API_TOKEN = env.text("IAT_AGENT_API_TOKEN", "")
+# Where agents find this workspace, to report back; `up` fills it in from the address that it listens at.
+PUBLIC_URL = env.web_address("KROMA_PUBLIC_URL", f"http://{BIND}").rstrip("/")
 
 # --- Web --------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("KROMA_ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
@@ -94,6 +102,7 @@ INSTALLED_APPS = [
     "django_q",
     "ninja",
     "template_partials",
+    "axes",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -110,6 +119,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "kroma_site.middleware.principal",
     "kroma_site.middleware.refusals",
+    "axes.middleware.AxesMiddleware",
 ]
 TEMPLATES = [
     {
@@ -184,6 +194,20 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 
 # --- People -----------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "projects.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses whoever is locked out
+    "django.contrib.auth.backends.ModelBackend",
+]
+# Wrong passwords of one name from one address, counted in the database so that it holds for all processes.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who keeps trying does not wait for longer
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail and `last_login` know enough
+AXES_LOCKOUT_CALLABLE = "projects.views.people.locked_out"
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # only what unlocks somebody is shown, by projects.admin
 LOGIN_URL = "projects:signin"
 LOGIN_REDIRECT_URL = "pipeline:project-list"
 LOGOUT_REDIRECT_URL = "projects:signin"
@@ -215,5 +239,6 @@ LOGGING = {
         "pipeline": {"level": "INFO"},
         "kroma_site": {"level": "INFO"},
         "django-q": {"handlers": [], "level": "WARNING"},
+        "axes": {"level": "ERROR"},  # a wrong password is no fault of the service
     },
 }

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection
 
+from kroma_site import env
 from kroma_site.addresses import base_url, new_signin_url, public_name
 from kroma_site.checks import exposure_faults, place_faults, split_bind
 from kroma_site.prepare import make_places, prepare, told
@@ -173,7 +174,11 @@ def up(*, bind: str, n_workers: int, with_demo: bool, say: Say) -> int:
         _refuse_taken(bind)
         prepare(bind=bind)
         say(f"State: {settings.DATA_DIR}")
-        environ = {"KROMA_BACKEND_BIND": bind, "KROMA_WORKERS": str(n_workers)}
+        environ = {
+            "KROMA_BACKEND_BIND": bind,
+            "KROMA_PUBLIC_URL": env.web_address("KROMA_PUBLIC_URL", base_url(bind)),
+            "KROMA_WORKERS": str(n_workers),
+        }
         gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:kroma_site.serving"]
         children = [
             Child("web server", [*gunicorn, "kroma_site.wsgi:application"], environ),

@@ -53,6 +53,20 @@ def ring_after_run(pk: UUID) -> None:
     transaction.on_commit(send, robust=True)
 
 
+def ring_instruction(pk: UUID) -> None:
+    """Queue a confirmed instruction once the surrounding transaction has committed."""
+
+    def send() -> None:
+        # Its calls have limits of their own, and a process that is cut short takes all others with it.
+        async_task(
+            "pipeline.tasks.dispatch_instruction",
+            str(pk),
+            q_options={"group": f"instruction:{pk}", "timeout": -1},
+        )
+
+    transaction.on_commit(send, robust=True)
+
+
 def queue_is_empty() -> bool:
     """Whether no message waits to be taken."""
     return bool(get_broker().queue_size() == 0)

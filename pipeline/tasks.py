@@ -1,7 +1,7 @@
 """Names for the queue, without rules: each calls one service."""
 
 from pipeline.services import after_run as after
-from pipeline.services import assets, execution
+from pipeline.services import assets, dispatch, execution
 
 
 def execute_candidate(pk: str) -> None:
@@ -17,3 +17,8 @@ def make_reference_thumbnail(pk: str) -> None:
 def after_run(pk: str) -> None:
     """Do what follows the end of a run, if it is still to be done."""
     after.after_run(pk)
+
+
+def dispatch_instruction(pk: str) -> None:
+    """Carry out one confirmed instruction, if it is still to be carried out."""
+    dispatch.work_on(pk)

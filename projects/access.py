@@ -39,6 +39,7 @@ class Action(StrEnum):
     RUN = "run"
     INSTRUCT = "talk to the copilot"
     MANAGE_MEMBERS = "manage members"
+    SEE_AUDIT = "see the audit trail"
     MANAGE_SETTINGS = "manage settings"
     DECIDE_DOUBT = "decide about calls in doubt"
 
@@ -50,6 +51,7 @@ LEAST_ROLE: dict[Action, Role] = {
     Action.RUN: Role.EDITOR,
     Action.INSTRUCT: Role.EDITOR,
     Action.MANAGE_MEMBERS: Role.OWNER,
+    Action.SEE_AUDIT: Role.OWNER,
     Action.MANAGE_SETTINGS: Role.OWNER,
     Action.DECIDE_DOUBT: Role.OWNER,
 }
@@ -77,6 +79,7 @@ class Principal:
         return self.user.username if self.user else self.called
 
 
+NOT_AUTHORIZED = "Token is not authorized for this project"
 OPERATOR = Principal(operator=True, called="operator")
 NOBODY = Principal()
 

@@ -4,14 +4,17 @@ Only accounts of people, provider accounts and budgets are edited here. Nothing 
 history can be deleted.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from axes.admin import AccessAttemptAdmin
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.db import models, transaction
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from projects import audit
 from projects.access import Principal
@@ -31,6 +34,8 @@ from projects.models import (
     StyleGuide,
     User,
 )
+
+LONGEST_TOLD = 200  # characters of a value in an audit event
 
 admin.site.site_header = "Kroma operations"
 admin.site.site_title = "Kroma"
@@ -83,11 +88,18 @@ class Edited(Window):
 
 
 def record_admin_change(request: HttpRequest, obj: models.Model, form: ModelForm[Any], change: bool) -> None:
-    """Write the audit event of a row saved in the admin: which fields, never their values."""
+    """Write the audit event of a row saved in the admin: what its fields were and are, but for passwords."""
     project = getattr(obj, "project", None)
     code = f"admin.{obj._meta.model_name}.{'updated' if change else 'created'}"
+    shown = [name for name in form.changed_data if "password" not in name and name != "config"]
+    before = {name: _told(form.initial.get(name)) for name in shown} if change else {}
+    after = {name: _told(form.cleaned_data.get(name)) for name in shown}
     by: Principal = request.principal  # type: ignore[attr-defined]
-    audit.record(project, code, obj, by=by, fields=form.changed_data)
+    audit.record(project, code, obj, by=by, fields=form.changed_data, before=before, after=after)
+
+
+def _told(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int) else str(value)[:LONGEST_TOLD]
 
 
 @admin.register(User)
@@ -110,6 +122,22 @@ class PersonAdmin(UserAdmin[User]):
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             record_admin_change(request, obj, form, change)
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 - as the base class calls it
+        form_url: str = "",
+    ) -> HttpResponse:
+        """Set somebody's password; that it was set is audited, never what it is."""
+        with transaction.atomic():
+            before = User.objects.filter(pk=id).values_list("password", flat=True).first()
+            response = super().user_change_password(request, id, form_url)
+            user = User.objects.filter(pk=id).first()
+            if user is not None and user.password != before:
+                by: Principal = request.principal  # type: ignore[attr-defined]
+                audit.record(None, "user.password_set", user, by=by, username=user.username)
+        return response
 
 
 class MembershipInline(WindowInline):
@@ -158,6 +186,27 @@ class ItemInline(WindowInline):
 @admin.register(ReferenceSet)
 class ReferenceSetAdmin(LibraryAdmin):
     inlines = [ItemInline]
+
+
+@admin.register(AccessAttempt)
+class SigninLockAdmin(AccessAttemptAdmin):  # type: ignore[misc]  # the package has no types
+    """Wrong passwords; deleting the rows of a name lets that person try again at once."""
+
+    def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
+        """Take away one row."""
+        self._unlock(request, [obj], lambda: super(SigninLockAdmin, self).delete_model(request, obj))
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Take away the rows that were ticked."""
+        rows = list(queryset)
+        self._unlock(request, rows, lambda: super(SigninLockAdmin, self).delete_queryset(request, queryset))
+
+    def _unlock(self, request: HttpRequest, rows: list[Any], delete: Callable[[], None]) -> None:
+        by: Principal = request.principal  # type: ignore[attr-defined]
+        names = sorted({row.username or "" for row in rows})
+        with transaction.atomic():
+            delete()
+            audit.record(None, "admin.signin_lock.deleted", by=by, usernames=names)
 
 
 @admin.register(ProviderAccount)

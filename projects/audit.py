@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 import json
+import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -18,6 +20,34 @@ HASHED_FIELDS = (
     "id", "sequence", "project_id", "project_slug", "actor_user_id", "actor", "address",
     "event_code", "subject_type", "subject_id", "payload", "created_at", "previous_hash",
 )  # fmt: skip
+
+
+HASH = re.compile(r"[0-9a-f]{64}|")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of the trail at some moment: how many events, and the hash of the last ('' of none)."""
+
+    sequence: int
+    hash: str
+
+    @classmethod
+    def of(cls, text: str) -> "Head":
+        """What `text()` wrote. Raises `ValueError` for anything else."""
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise ValueError("not an object")  # noqa: TRY004 - a fault of the text
+        sequence, told = document.get("sequence"), document.get("hash")
+        if type(sequence) is not int or sequence < 0 or not isinstance(told, str) or not HASH.fullmatch(told):
+            raise ValueError("no sequence and hash")
+        if bool(sequence) != bool(told):
+            raise ValueError("a hash without events, or events without one")
+        return cls(sequence, told)
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps({"sequence": self.sequence, "hash": self.hash})
 
 
 def record(
@@ -83,6 +113,24 @@ def faults() -> Iterator[str]:
     head = AuditHead.objects.filter(id=1).first()
     if (head.sequence, head.hash) != (sequence, previous) if head else sequence:
         yield f"the trail ends at event {sequence}, but its head says {head.sequence if head else 'nothing'}"
+
+
+def head() -> Head:
+    """Where the trail ends now."""
+    found = AuditHead.objects.filter(id=1).first()
+    return Head(found.sequence, found.hash) if found else Head(0, "")
+
+
+def anchor_faults(anchor: Head) -> list[str]:
+    """What is wrong with a trail that ended at this anchor once, in words."""
+    if not anchor.sequence:
+        return []
+    event = AuditEvent.objects.filter(sequence=anchor.sequence).first()
+    if event is None:
+        return [f"the anchor is at event {anchor.sequence}, which is not there: an older state was put back"]
+    if not hmac.compare_digest(event.hash, anchor.hash):
+        return [f"event {anchor.sequence} is not the one of the anchor: history was replaced"]
+    return []
 
 
 def _plain(value: object) -> object:

@@ -7,13 +7,16 @@ from typing import ClassVar
 class KromaError(Exception):
     """One sentence, fit to show, that names the thing and what to do.
 
-    `extra` is what a program needs to go on, beside the sentence: the API puts it into the body.
+    `extra` are further facts for programs, beside the sentence: JSON values, nothing secret.
     """
 
     status: ClassVar[int] = 400
     kind: ClassVar[str] = "validation"
     code: ClassVar[str] = "validation_error"
-    extra: Mapping[str, object] = {}
+
+    def __init__(self, *args: object, extra: Mapping[str, object] | None = None) -> None:
+        super().__init__(*args)
+        self.extra = dict(extra or {})
 
 
 class Invalid(KromaError):

@@ -1,10 +1,13 @@
-"""The forms of sign-in, universes, library and members."""
+"""The forms of sign-in, universes, library, members, tokens and the audit trail."""
 
+from datetime import UTC, date
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.utils import timezone
 
+from projects.access import Principal
 from projects.models import ROLE_CHOICES, Character, Project, ReferenceSet, StyleGuide, User
 
 
@@ -97,3 +100,56 @@ class MemberForm(forms.Form):
         if not User.objects.filter(username=username, is_active=True).exists():
             raise forms.ValidationError(f"There is no active account named {username}")
         return username
+
+
+class TokenForm(forms.Form):
+    """A token that a person makes for a program."""
+
+    label = forms.CharField(
+        max_length=200,
+        help_text="What it is for, so that you know later which one to revoke.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    project = forms.ModelChoiceField(
+        Project.objects.none(), required=False, label="Universe", empty_label="All of mine"
+    )
+    role = forms.ChoiceField(
+        choices=ROLE_CHOICES,
+        label="Role at most",
+        initial="editor",
+        help_text="It never does more than you may do yourself.",
+    )
+    expires = forms.DateField(
+        required=False,
+        label="Last day",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        help_text="It works until the end of this day in UTC; without one until you revoke it.",
+    )
+
+    def __init__(self, *args: Any, by: Principal, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        projects = Project.objects.visible_to(by).active().order_by("name")
+        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
+
+    def clean_expires(self) -> date | None:
+        """A day that is not over yet."""
+        expires: date | None = self.cleaned_data["expires"]
+        if expires is not None and expires < timezone.now().astimezone(UTC).date():
+            raise forms.ValidationError("This day is over: the token would let nobody in")
+        return expires
+
+
+def _filter(label: str, example: str) -> forms.CharField:
+    widget = forms.TextInput(attrs={"placeholder": example, "autocapitalize": "none", "spellcheck": "false"})
+    return forms.CharField(required=False, max_length=200, label=label, widget=widget)
+
+
+class TrailForm(forms.Form):
+    """What of an audit trail is wanted; everything may be left out."""
+
+    event = _filter("Event", "secret.upsert")
+    actor = _filter("Who", "account name")
+    subject = _filter("What", "run, or an id")
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+    before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)

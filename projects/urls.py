@@ -1,6 +1,6 @@
 from django.urls import path
 
-from projects.views import library, members, people, universes
+from projects.views import audit, library, members, people, tokens, universes
 
 app_name = "projects"
 urlpatterns = [
@@ -8,6 +8,9 @@ urlpatterns = [
     path("signin/<str:token>", people.signin_link, name="signin-link"),
     path("signout", people.signout, name="signout"),
     path("password", people.password, name="password"),
+    path("tokens", tokens.own_tokens, name="tokens"),
+    path("tokens/<uuid:pk>/revoke", tokens.own_token_revoke, name="token-revoke"),
+    path("audit", audit.whole_trail, name="audit-all"),
     path("projects/new", universes.project_new, name="project-new"),
     path("projects/<slug:slug>/library", library.library, name="library"),
     path("projects/<slug:slug>/library/style-guides/new", library.style_guide_new, name="style-guide-new"),
@@ -47,4 +50,11 @@ urlpatterns = [
     path("projects/<slug:slug>/members/add", members.member_add, name="member-add"),
     path("projects/<slug:slug>/members/<uuid:pk>/role", members.member_role, name="member-role"),
     path("projects/<slug:slug>/members/<uuid:pk>/remove", members.member_remove, name="member-remove"),
+    path("projects/<slug:slug>/tokens", tokens.project_tokens, name="project-tokens"),
+    path(
+        "projects/<slug:slug>/tokens/<uuid:pk>/revoke",
+        tokens.project_token_revoke,
+        name="project-token-revoke",
+    ),
+    path("projects/<slug:slug>/audit", audit.trail, name="audit"),
 ]

@@ -23,10 +23,6 @@ class RunFailed(KromaError):
     kind = "provider"
     code = "pipeline_command_failed"
 
-    def __init__(self, message: str, *, run: Run, run_log_path: str) -> None:
-        super().__init__(message)
-        self.extra = {"run_id": str(run.pk), "run_log_path": run_log_path}
-
 
 def wait_for_end(run: Run, seconds: float) -> Run:
     """The run as it is at its end, or after so many seconds; at once if too many wait already.
@@ -64,8 +60,8 @@ def refuse_failed(run: Run) -> None:
         told = f"{without.count()} of {run.n_jobs} jobs have no winner"
         if without.filter(status=RunJob.Status.FAILED_OUTPUT_GUARD).exists():
             told += f"; files that the guard rejected are in {display_path(store.root)}/{ARCHIVE_BAD}"
-    path = display_path(store.path(run.run_log_path))
-    raise RunFailed(f"Pipeline command failed: {told}", run=run, run_log_path=path)
+    extra = {"run_id": str(run.pk), "run_log_path": display_path(store.path(run.run_log_path))}
+    raise RunFailed(f"Pipeline command failed: {told}", extra=extra)
 
 
 def pause(seconds: float) -> None:

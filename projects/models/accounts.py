@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from projects.access import Role
+from projects.access import Principal, Role
 from projects.models.continuity import InProjectQuerySet
 from projects.models.people import User
 from projects.models.project import ROLE_CHOICES, Project
@@ -80,6 +80,15 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         """Tokens that were not revoked and have not expired."""
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
 
+    def visible_to(self, principal: Principal) -> Self:
+        """A person's own tokens; a token of one project sees itself only, the operator sees all."""
+        if principal.operator:
+            return self
+        if principal.user is None:
+            return self.none()
+        mine = self.filter(user=principal.user)
+        return mine.filter(pk=principal.token_id) if principal.scope else mine
+
 
 class ApiToken(models.Model):
     """A bearer token of a person for programs. Only its hash and a prefix are kept.
@@ -96,6 +105,12 @@ class ApiToken(models.Model):
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
+    expires_text = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="in UTC, its fraction as it was given",
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     objects = ApiTokenQuerySet.as_manager()
@@ -110,6 +125,10 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.token_prefix}… ({self.label})"
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it lets in at this moment, as `active()` says it of many."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 class Budget(models.Model):

@@ -1,8 +1,17 @@
 """The audit trail: append-only, each row chained to the one before by a keyed hash."""
 
 import uuid
+from typing import Self
 
 from django.db import models
+
+from projects.models.project import Project
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def of_project(self, project: Project) -> Self:
+        """What happened in one project."""
+        return self.filter(project_id=project.pk)
 
 
 class AuditEvent(models.Model):
@@ -10,7 +19,7 @@ class AuditEvent(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sequence = models.PositiveBigIntegerField(unique=True)
-    project_id = models.UUIDField(null=True, blank=True, db_index=True)
+    project_id = models.UUIDField(null=True, blank=True)
     project_slug = models.CharField(max_length=200, blank=True)
     actor_user_id = models.UUIDField(null=True, blank=True)
     actor = models.CharField(max_length=200, blank=True)
@@ -23,9 +32,12 @@ class AuditEvent(models.Model):
     created_at = models.DateTimeField(db_index=True)
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
+    objects = AuditEventQuerySet.as_manager()
 
     class Meta:
         ordering = ["-sequence"]
+        # A universe's trail on its page: newest first, from any place on.
+        indexes = [models.Index(fields=["project_id", "sequence"], name="audit_of_project")]
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.event_code}"

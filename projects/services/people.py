@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from projects import audit
 from projects.access import OPERATOR, Principal
-from projects.errors import NotFound
+from projects.errors import Invalid, NotFound
 from projects.models import SigninLink, User
 
 FIRST_OWNER = "local"
@@ -30,6 +30,33 @@ def first_owner(*, by: Principal = OPERATOR) -> User:
             user.set_unusable_password()
             user.save(update_fields=["password"])
             audit.record(None, "user.created", user, by=by, username=user.username)
+    return user
+
+
+def named_user(username: str, *, display_name: str, by: Principal) -> User:
+    """The account of this name, made without a password if there is none; a display name is written anew.
+
+    For callers who own the installation. Raises `Invalid` for a name that is too long.
+    """
+    if username == FIRST_OWNER:
+        user = first_owner(by=by)
+    else:
+        longest = User._meta.get_field("username").max_length or 0
+        if len(username) > longest:
+            raise Invalid(f"Field 'username' has more than {longest} characters")
+        with transaction.atomic():
+            user, created = User.objects.get_or_create(
+                username=username, defaults={"display_name": "Local User"}
+            )
+            if created:
+                user.set_unusable_password()
+                user.save(update_fields=["password"])
+                audit.record(None, "user.created", user, by=by, username=username)
+    if display_name and display_name != user.display_name:
+        with transaction.atomic():
+            User.objects.filter(pk=user.pk).update(display_name=display_name)
+            audit.record(None, "user.renamed", user, by=by, before=user.display_name, after=display_name)
+        user.display_name = display_name
     return user
 
 
@@ -56,6 +83,14 @@ def use_signin_link(token: str) -> User | None:
         user = SigninLink.objects.select_related("user").get(token_hash=_hashed(token)).user
         audit.record(None, "signin_link.used", user, by=Principal(user), username=user.username)
     return user
+
+
+def note_signin(user: User, *, address: str) -> None:
+    """Write down that somebody came in with a password."""
+    with transaction.atomic():
+        audit.record(
+            None, "user.signed_in", user, by=Principal(user, address=address), username=user.username
+        )
 
 
 def set_password(user: User, password: str, *, by: Principal) -> None:

@@ -1,22 +1,76 @@
 """Making universes and saying who belongs to them."""
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from projects import audit
-from projects.access import Principal, Role
-from projects.errors import Invalid
-from projects.models import Membership, Project, ProjectStorage, User
+from projects.access import NOT_AUTHORIZED, Principal, Role
+from projects.errors import Forbidden, Invalid
+from projects.models import AuditEvent, Membership, Project, ProjectStorage, User
 from projects.names import slugified
+from projects.texts import optional_text, required_text
 
 # Addresses that mean something else on our pages.
 LONGEST_NAME = 200
 RESERVED_SLUGS = frozenset({"new"})
+SLUG_OF_ANOTHER = "Project slug is already used by another user. Choose a different slug."
+
+
+class NameTaken(Invalid):
+    """A universe with this slug exists."""
 
 
 def create_project(
     *, name: str, description: str = "", slug: str = "", owner: User, by: Principal
 ) -> Project:
     """Make a universe with its storage and first owner. Raises `Invalid` for a blank or taken name."""
+    return _created(name=name, description=description, slug=slug, owner=owner, by=by)[0]
+
+
+def upsert_project(
+    *, name: str, description: str, slug: str, owner: User, by: Principal
+) -> tuple[Project, AuditEvent]:
+    """Make a universe, or write name and description of the one with this slug anew and bring it back.
+
+    Raises `Invalid` for a blank name and for a slug that is another owner's, `Forbidden` where the caller's
+    token reaches less.
+    """
+    name = required_text("name", name, longest=LONGEST_NAME)
+    description = optional_text("description", description)
+    slug = slugified(slug) or slugified(name) or "project"
+    if not Project.objects.filter(slug=slug).exists():
+        if by.scope or by.most != Role.OWNER:
+            raise Forbidden(NOT_AUTHORIZED)
+        try:
+            return _created(name=name, description=description, slug=slug, owner=owner, by=by)
+        except NameTaken:  # somebody else was first; it may have been ourselves
+            pass
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(slug=slug)
+        _check_owner(project, owner, by)
+        before = {"name": project.name, "status": project.status}
+        project.name, project.description = name, description
+        project.status, project.updated_at = Project.Status.ACTIVE, timezone.now()
+        project.save(update_fields=["name", "description", "status", "updated_at"])
+        event = audit.record(
+            project, "project.upsert", project, by=by, project_id=str(project.pk), slug=slug, before=before
+        )
+    return project, event
+
+
+def _check_owner(project: Project, owner: User, by: Principal) -> None:
+    held = Membership.objects.filter(project=project, user=owner).values_list("role", flat=True).first()
+    if held is None:
+        raise Invalid(SLUG_OF_ANOTHER)
+    if by.scope and by.scope != project.pk:
+        raise Forbidden(NOT_AUTHORIZED)
+    if held != Role.OWNER or by.most != Role.OWNER:
+        raise Forbidden(f"To change {project.name} one must be its owner, with a token that may act as owner")
+
+
+def _created(
+    *, name: str, description: str, slug: str, owner: User, by: Principal
+) -> tuple[Project, AuditEvent]:
     name = name.strip()
     if not name:
         raise Invalid("A universe needs a name")
@@ -31,10 +85,14 @@ def create_project(
             project = Project.objects.create(name=name, slug=slug, description=description.strip())
             ProjectStorage.objects.create(project=project)
             Membership.objects.create(project=project, user=owner, role=Role.OWNER)
-            audit.record(project, "project.upsert", project, by=by, slug=slug)
+            event = audit.record(
+                project, "project.upsert", project, by=by, project_id=str(project.pk), slug=slug
+            )
     except IntegrityError as error:
-        raise Invalid(f"A universe with the address “{slug}” exists already: choose another name") from error
-    return project
+        raise NameTaken(
+            f"A universe with the address “{slug}” exists already: choose another name"
+        ) from error
+    return project, event
 
 
 def set_member(project: Project, user: User, *, role: str, by: Principal) -> Membership:

@@ -7,17 +7,22 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
 
 from projects import audit, crypto
 from projects.access import Principal
 from projects.crypto import KeyUnusable
 from projects.errors import Invalid, NotFound
-from projects.models import Project, Secret
+from projects.models import AuditEvent, Project, Secret
 from projects.names import slugified
+from projects.texts import required_text
 
+# Annotates `has_value`: where the text is not read, not even encrypted.
+HAS_VALUE = ExpressionWrapper(~Q(value_encrypted=""), output_field=BooleanField())
 LONGEST_CODE = 100
 LONGEST_NAME = 200
+LONGEST_VALUE = 20_000
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,12 @@ class Rotation:
     plaintext_reencrypted: int = 0
 
 
-def set_secret(project: Project, provider_code: str, secret_name: str, *, value: str, by: Principal) -> None:
+def set_secret(
+    project: Project, provider_code: str, secret_name: str, *, value: str, by: Principal
+) -> tuple[SecretInfo, AuditEvent]:
     """Store a value, in place of an earlier one. Raises `Invalid` for a blank field, `KeyUnusable`."""
-    code, name = _named(provider_code, secret_name)
-    value = value.strip()
-    if not value:
-        raise Invalid("Field 'secret_value' is required")
+    code, name = named(provider_code, secret_name)
+    value = checked_value(value)
     stored = crypto.encrypt(value)
     with transaction.atomic():
         secret, _ = Secret.objects.update_or_create(
@@ -66,12 +71,13 @@ def set_secret(project: Project, provider_code: str, secret_name: str, *, value:
             secret_name=name,
             defaults={"value_encrypted": stored, "key_ref": settings.MASTER_KEY_REF},
         )
-        audit.record(project, "secret.upsert", secret, by=by, provider_code=code, secret_name=name)
+        event = audit.record(project, "secret.upsert", secret, by=by, provider_code=code, secret_name=name)
+    return _info(secret), event
 
 
-def delete_secret(project: Project, provider_code: str, secret_name: str, *, by: Principal) -> None:
+def delete_secret(project: Project, provider_code: str, secret_name: str, *, by: Principal) -> AuditEvent:
     """Forget a secret. Raises `NotFound`, `Invalid` for a blank field."""
-    code, name = _named(provider_code, secret_name)
+    code, name = named(provider_code, secret_name)
     with transaction.atomic():
         secret = Secret.objects.filter(project=project, provider_code=code, secret_name=name).first()
         if secret is None:
@@ -79,7 +85,7 @@ def delete_secret(project: Project, provider_code: str, secret_name: str, *, by:
         pk = secret.pk
         secret.delete()
         secret.pk = pk
-        audit.record(project, "secret.delete", secret, by=by, provider_code=code, secret_name=name)
+        return audit.record(project, "secret.delete", secret, by=by, provider_code=code, secret_name=name)
 
 
 def secret_value(project: Project, provider_code: str, secret_name: str) -> str:
@@ -101,10 +107,7 @@ def secret_value(project: Project, provider_code: str, secret_name: str) -> str:
 def list_secrets(project: Project) -> list[SecretInfo]:
     """Which secrets there are, by provider and name."""
     rows = Secret.objects.filter(project=project).order_by("provider_code", "secret_name")
-    return [
-        SecretInfo(row.provider_code, row.secret_name, bool(row.value_encrypted), row.updated_at)
-        for row in rows
-    ]
+    return [_info(row) for row in rows]
 
 
 def rotation_status(project: Project) -> RotationStatus:
@@ -124,7 +127,7 @@ def rotation_status(project: Project) -> RotationStatus:
 
 def rotate_secrets(
     project: Project, *, by: Principal, from_key_ref: str = "", force: bool = False
-) -> Rotation:
+) -> tuple[Rotation, AuditEvent]:
     """Encrypt the project's values anew with the current key, all of them or none.
 
     `from_key_ref` takes only those of one key; `force` also those that carry the current label. A value that
@@ -153,24 +156,37 @@ def rotate_secrets(
                 ) from None
             row.key_ref, row.updated_at = current, now
         Secret.objects.bulk_update(due, ["value_encrypted", "key_ref", "updated_at"])
-        audit.record(
+        event = audit.record(
             project, "secret.rotate", by=by, from_key_ref=from_key_ref, force=force, rotated=len(due)
         )
-    return Rotation(
+    rotation = Rotation(
         scanned=len(taken),
         rotated=len(due),
         skipped_empty=len(taken) - len(filled),
         skipped_current_key_ref=len(filled) - len(due),
         plaintext_reencrypted=n_plain,
     )
+    return rotation, event
 
 
-def _named(provider_code: str, secret_name: str) -> tuple[str, str]:
+def _info(row: Secret) -> SecretInfo:
+    return SecretInfo(row.provider_code, row.secret_name, bool(row.value_encrypted), row.updated_at)
+
+
+def checked_value(value: str) -> str:
+    """A value as it is stored. Raises `Invalid` for a blank or an endless one."""
+    return required_text("secret_value", value, longest=LONGEST_VALUE)
+
+
+def named(provider_code: str, secret_name: str) -> tuple[str, str]:
+    """A secret's code and name as they are stored. Raises `Invalid` for a blank or an endless one."""
     code, name = slugified(provider_code), secret_name.strip()
     if not code:
         raise Invalid("Field 'provider_code' is required")
     if not name:
         raise Invalid("Field 'secret_name' is required")
+    if "\x00" in name:  # no database keeps it, so nothing has that name
+        raise Invalid("Field 'secret_name' holds a character that can't be stored")
     if len(code) > LONGEST_CODE or len(name) > LONGEST_NAME:
         raise Invalid(
             f"A provider's code has at most {LONGEST_CODE} characters, a secret's name {LONGEST_NAME}"

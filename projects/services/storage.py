@@ -14,6 +14,9 @@ from projects.models import AuditEvent, Project, ProjectStorage
 
 DEFAULT_BASE = "var/projects"
 DEFAULT_PREFIX = "iat-projects"
+CODE = (
+    "kroma_site", "projects", "bootstrap", "pipeline", "templates", "static", "tests", ".ci", ".git", ".venv"
+)  # fmt: skip
 
 
 def described(project: Project) -> dict[str, dict[str, object]]:
@@ -40,9 +43,12 @@ def set_local_storage(
     The files themselves are not moved. Raises `Invalid` for a folder that belongs to something else.
     """
     if base_dir is None and project_root is None:
-        raise Invalid("At least one of 'base_dir' and 'project_root' is required")
+        raise Invalid("Provide at least one of: base_dir, project_root")
     if base_dir is not None and not base_dir.strip():
-        raise Invalid("Field 'base_dir' must not be blank")
+        raise Invalid("Field 'base_dir' must not be empty")
+    for field, place in (("base_dir", base_dir), ("project_root", project_root)):
+        if place and ".." in Path(place.strip()).parts:
+            raise Invalid(f"Field '{field}' must not contain '..': name the folder itself")
     with transaction.atomic():
         storage = ProjectStorage.objects.select_for_update().get(project=project)
         storage.project = project
@@ -98,13 +104,35 @@ def set_s3_storage(
 
 
 def _check_place(storage: ProjectStorage) -> None:
-    """Refuse a root that equals, contains or lies inside what is not the project's own."""
-    root = storage.root().resolve()
-    own = (Path(settings.APP_ROOT) / DEFAULT_BASE / storage.project.slug).resolve()
-    taken = {"the code of Kroma": settings.BASE_DIR, "Kroma's data folder": settings.DATA_DIR}
-    for name, place in taken.items():
-        if root != own and _overlap(root, Path(place).resolve()):
+    """Refuse a root that equals, contains or lies inside what is not the project's own.
+
+    The app root may be the checkout or the data folder: a folder of the project's own in it is fine.
+    """
+    try:
+        root = storage.root().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
+        raise Invalid(f"{storage.root()} can't be a project's folder: {error}") from error
+    base = (Path(settings.APP_ROOT) / DEFAULT_BASE).resolve()
+    around = {
+        "the code of Kroma": settings.BASE_DIR,
+        "Kroma's data folder": settings.DATA_DIR,
+        "the app root": settings.APP_ROOT,
+        "the folder of all projects": base,
+        "the database": settings.DATABASE_FILE,
+    }
+    within = {
+        **{f"the code of Kroma, {name}": settings.BASE_DIR / name for name in CODE},
+        "Kroma's own state": settings.BACKEND_DIR,
+        "the model files": settings.MODELS_DIR,
+    }
+    for name, place in around.items():
+        if Path(place).resolve().is_relative_to(root):
             raise Invalid(f"{root} can't be a project's folder: it overlaps with {name}, {place}")
+    for name, place in within.items():
+        if _overlap(root, Path(place).resolve()):
+            raise Invalid(f"{root} can't be a project's folder: it overlaps with {name}, {place}")
+    if root.is_relative_to(base) and root != base / storage.project.slug:
+        raise Invalid(f"{root} can't be this project's folder: it is kept for a project of that name")
     others = ProjectStorage.objects.exclude(project=storage.project).select_related("project")
     for other in others:
         if _overlap(root, other.root().resolve()):

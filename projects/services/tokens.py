@@ -1,19 +1,28 @@
 """Bearer tokens of people for programs: who is let in by one, and making and revoking them."""
 
 import hashlib
+import secrets
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
+from projects import audit
 from projects.access import Principal, Role
-from projects.errors import Unauthorized
-from projects.models import ApiToken
+from projects.errors import Invalid, NotFound, Unauthorized
+from projects.expiry import Expiry
+from projects.models import ApiToken, Project, User
+from projects.names import slugified
+from projects.services.people import first_owner
 
 MISSING = "Missing Authorization: Bearer token"
 INVALID = "Invalid or expired token"
+NOT_THE_FIRST = "Bootstrap token already initialized"
 # A use is written down at most this often: each time would make a write of every read.
 USE_NOTED = timedelta(minutes=1)
+N_PREFIX = 12  # characters of a token that are kept, so that people can tell one from another
+LONGEST_LABEL = 200
 
 
 def principal_of(header: str, *, address: str, may_be_first: bool = False) -> Principal:
@@ -54,6 +63,107 @@ def first_token_is_open() -> bool:
     return not ApiToken.objects.active(timezone.now()).exists()
 
 
+def issue_token(
+    *,
+    label: str = "",
+    role: Role | None = None,
+    project_slug: str = "",
+    expiry: Expiry | None = None,
+    by: Principal,
+) -> tuple[ApiToken, str]:
+    """Make a token; the second value is the token itself, which nothing keeps.
+
+    It belongs to the person who asks, else (development bypass, first token) to the first owner. Without a
+    `role` it gets the highest that the caller can give. Raises `Invalid`, `NotFound`.
+    """
+    value = f"kroma_{secrets.token_hex(32)}"
+    is_first = by.user is None and not by.operator
+    with transaction.atomic():
+        user = by.user or first_owner()
+        if is_first:
+            _be_the_first(user, expiry)
+        project = _project_for(user, project_slug, by=by)
+        expiry = _expiry_within(expiry, by=by)
+        token = ApiToken.objects.create(
+            user=user,
+            project=project,
+            label=label.strip()[:LONGEST_LABEL],
+            role=_role_within(role, project, by=by),
+            token_prefix=value[:N_PREFIX],
+            token_hash=hashed(value),
+            expires_at=expiry.at if expiry else None,
+            expires_text=expiry.text if expiry else "",
+        )
+        audit.record(
+            project, "token.created", token, by=by, label=token.label, role=token.role,
+            scope=project.slug if project else "", token_prefix=token.token_prefix, username=user.username,
+            expires_at=token.expires_text, **({"first": True} if is_first else {}),
+        )  # fmt: skip
+    return token, value
+
+
+def revoke_token(token: ApiToken, *, by: Principal) -> None:
+    """Let nobody in with this token any more; one that is revoked already stays as it is."""
+    with transaction.atomic():
+        standing = ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True)
+        if standing.update(revoked_at=timezone.now()):
+            audit.record(
+                token.project, "token.revoked", token, by=by, label=token.label, role=token.role,
+                scope=token.project.slug if token.project else "", token_prefix=token.token_prefix,
+                username=token.user.username,
+            )  # fmt: skip
+
+
 def hashed(token: str) -> str:
     """What is stored of a token: the SHA-256 of the whole of it, in hexadecimal."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _be_the_first(user: User, expiry: Expiry | None) -> None:
+    """Judge again, while nobody else can: of several first tokens that are asked for at once one is made."""
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    if not first_token_is_open():
+        raise Invalid(NOT_THE_FIRST)
+    if expiry and expiry.at <= timezone.now():
+        raise Invalid("Field 'expires_at' has passed already: the first token would let nobody in")
+
+
+def _project_for(user: User, slug: str, *, by: Principal) -> Project | None:
+    """The project that a token is to be for, with the `role` of its person there; None for all of them."""
+    theirs = Principal(user, scope=by.scope, most=by.most)
+    projects = Project.objects.visible_to(theirs).with_role(theirs)
+    if slug.strip():
+        project = projects.filter(slug=slugified(slug)).first()
+    elif by.scope:
+        project = projects.first()
+    else:
+        return None
+    if project is None:
+        raise NotFound("Project not found")
+    return project
+
+
+def _role_within(role: Role | None, project: Project | None, *, by: Principal) -> Role:
+    """The role of a new token: never more than its maker can do. Raises `Invalid`."""
+    most = Role(project.role) if project else by.most
+    if role is None:
+        return most
+    if role.rank < most.rank:
+        where = f" in {project.slug}" if project else ""
+        raise Invalid(f"Field 'role' can't be {role}: your own role{where} is {most}")
+    return role
+
+
+def _expiry_within(expiry: Expiry | None, *, by: Principal) -> Expiry | None:
+    """The end of a new token: one made with a project's token never outlives it. Raises `Invalid`."""
+    if by.scope is None or by.token_id is None:
+        return expiry
+    own = ApiToken.objects.get(pk=by.token_id)
+    if own.expires_at is None:
+        return expiry
+    if expiry is None:
+        return Expiry(own.expires_at, own.expires_text or own.expires_at.isoformat())
+    if expiry.at > own.expires_at:
+        latest = own.expires_text or own.expires_at.isoformat()
+        raise Invalid(f"Field 'expires_at' can't be later than that of your own token, {latest}")
+    return expiry

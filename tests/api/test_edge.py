@@ -103,7 +103,7 @@ def test_a_route_or_method_that_does_not_exist_has_the_envelope(bypass: Api) -> 
     assert set(answer.body) == BODY_KEYS
     answer = bypass.raw("DELETE", "/health", b"")
     assert answer.status == 405
-    assert answer.response["Allow"] == "GET"
+    assert answer.response["Allow"] == "GET, HEAD"
     assert set(answer.body) == BODY_KEYS
 
 

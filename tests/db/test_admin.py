@@ -78,3 +78,28 @@ def test_a_change_in_the_admin_is_audited(operator: Client, project: Project) ->
 
 def test_people_without_staff_rights_do_not_get_in(alice_client: Client) -> None:
     assert alice_client.get(reverse("admin:index")).status_code == 302
+
+
+def test_a_password_set_in_the_admin_is_audited_without_it(operator: Client, alice: User) -> None:
+    fields = {"password1": "a long new passphrase", "password2": "a long new passphrase"}
+    url = reverse("admin:auth_user_password_change", args=[alice.pk])
+    assert operator.post(url, {**fields, "usable_password": "true", "set-password": "1"}).status_code == 302
+    event = AuditEvent.objects.get(event_code="user.password_set")
+    assert (event.actor, event.subject_id) == ("root", str(alice.pk))
+    assert "passphrase" not in str(event.payload)
+    alice.refresh_from_db()
+    assert alice.check_password("a long new passphrase")
+
+
+def test_the_admin_sends_people_to_the_one_page_that_sets_their_password(operator: Client) -> None:
+    assert operator.get("/admin/password_change/")["Location"] == reverse("projects:password")
+
+
+def test_a_change_in_the_admin_says_what_was_and_is(operator: Client, project: Project) -> None:
+    account = project.provider_accounts.create(provider_code="openai", display_name="Studio")
+    fields = {"project": project.pk, "provider_code": "openai", "display_name": "House", "config": "{}"}
+    url = reverse("admin:projects_provideraccount_change", args=[account.pk])
+    assert operator.post(url, fields).status_code == 302
+    payload = AuditEvent.objects.get(event_code="admin.provideraccount.updated").payload
+    assert payload["before"] == {"display_name": "Studio", "enabled": True}
+    assert payload["after"] == {"display_name": "House", "enabled": False}

@@ -14,14 +14,14 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from pipeline.enqueue import ring_candidates
-from pipeline.models import Candidate, Run
+from pipeline.models import AgentInstruction, Candidate, Run
 from pipeline.providers.base import OutcomeUnknown
-from pipeline.services import attempts, control, leases, runs
+from pipeline.services import attempts, chat, control, dispatch, instructions, leases, runs
 from pipeline.services.outcomes import Deferred
 from projects import audit
-from projects.access import OPERATOR
-from projects.models import StyleGuide
-from projects.services import people
+from projects.access import OPERATOR, Principal
+from projects.models import ApiToken, StyleGuide
+from projects.services import people, tokens
 from projects.services.library import delete_entry, save_entry
 from tests.factories import make_project, make_run, make_user
 
@@ -77,6 +77,27 @@ def test_a_link_lets_in_once() -> None:
         other.start_and_wait_until_it_is_blocked()
     other.join()
     assert other.result is None
+
+
+def test_of_two_first_tokens_one_is_made() -> None:
+    people.first_owner()
+    other = Beside(lambda: tokens.issue_token(by=Principal()))
+    with transaction.atomic():
+        tokens.issue_token(by=Principal())
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert str(other.result) == "Bootstrap token already initialized"
+    assert ApiToken.objects.count() == 1
+
+
+def test_of_two_first_tokens_one_is_made_even_before_there_is_an_owner() -> None:
+    other = Beside(lambda: tokens.issue_token(by=Principal()))
+    with transaction.atomic():
+        tokens.issue_token(by=Principal())
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert str(other.result) == "Bootstrap token already initialized"
+    assert ApiToken.objects.count() == 1
 
 
 def test_a_lease_is_renewed_again_after_the_connection_was_lost(settings: Settings) -> None:
@@ -182,3 +203,65 @@ def test_a_result_and_the_next_worker_at_the_same_moment_buy_nothing_twice() -> 
     candidate.refresh_from_db()
     assert isinstance(other.result, Deferred)
     assert candidate.status == "in_doubt"
+
+
+def make_instruction() -> AgentInstruction:
+    project = make_project()
+    return instructions.create_instruction(project, instruction_text="Look", by=OPERATOR)[0]
+
+
+def test_two_confirmations_make_one_event(settings: Settings) -> None:
+    settings.AGENT_API_URL = "http://127.0.0.1:9"
+    instruction = make_instruction()
+    stale = AgentInstruction.objects.get(pk=instruction.pk)
+    with mock.patch("pipeline.enqueue.async_task") as rung:
+        other = Beside(lambda: instructions.confirm_instruction(stale, by=OPERATOR))
+        with transaction.atomic():
+            instructions.confirm_instruction(instruction, by=OPERATOR)
+            other.start_and_wait_until_it_is_blocked()
+        other.join()
+    confirmed, event = other.result
+    assert (confirmed.status, event.event_code) == ("confirmed", "agent_instruction.confirm")
+    assert instruction.events.filter(event_type="confirmed").count() == 1
+    assert rung.call_count == 1
+
+
+def test_an_instruction_is_leased_once() -> None:
+    instruction = make_instruction()
+    with mock.patch("pipeline.enqueue.async_task"):
+        instructions.confirm_instruction(instruction, by=OPERATOR)
+    other = Beside(lambda: dispatch.lease_one("w2", timezone.now()))
+    with transaction.atomic():
+        assert dispatch.lease_one("w1", timezone.now())
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert other.result is None
+    instruction.refresh_from_db()
+    assert (instruction.locked_by, instruction.attempts) == ("w1", 1)
+
+
+def test_a_report_and_a_cancel_at_once_end_it_once() -> None:
+    instruction = make_instruction()
+    AgentInstruction.objects.update(status="running")
+    other = Beside(lambda: instructions.report(instruction, status="done", by=Principal()))
+    with transaction.atomic():
+        instructions.cancel_instruction(AgentInstruction.objects.get(pk=instruction.pk), by=OPERATOR)
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert str(other.result) == "Instruction is already canceled"
+    instruction.refresh_from_db()
+    assert instruction.status == "canceled"
+
+
+def test_two_messages_at_once_get_a_position_each() -> None:
+    session = chat.create_session(make_project(), by=OPERATOR)
+
+    def say() -> int:
+        return chat.add_message(session, role="user", content="a", by=OPERATOR).position
+
+    other = Beside(say)
+    with transaction.atomic():
+        assert say() == 1
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert other.result == 2

@@ -10,9 +10,9 @@ from django.urls import URLPattern, get_resolver, reverse
 from pipeline.services.execution import execute_candidate
 from pipeline.services.references import add_images
 from projects.access import LEAST_ROLE, OPERATOR, Action, Principal, Role
-from projects.models import Character, Project, StyleGuide, User
+from projects.models import ApiToken, Character, Project, StyleGuide, User
 from projects.services.projects import create_project
-from tests.factories import make_run, make_set, make_user, upload
+from tests.factories import make_run, make_set, make_token, make_user, upload
 
 PERSONAS = {
     "alice": Role.OWNER,
@@ -21,7 +21,10 @@ PERSONAS = {
     "vic": Role.VIEWER,
     "mallory": None,
 }
-OUTSIDE = {"project-list", "project-new", "signin", "signin-link", "signout", "password"}
+OUTSIDE = {
+    "project-list", "project-new", "signin", "signin-link", "signout", "password",
+    "tokens", "token-revoke", "audit-all",
+}  # fmt: skip
 
 
 def routes() -> Iterator[tuple[str, URLPattern]]:
@@ -39,6 +42,7 @@ def objects(project: Project) -> dict[str, Any]:
     """One of everything that an address may name, by the beginning of the route's name."""
     make_user(username="mallory")
     (item,) = add_images(make_set(project=project), [upload()], by=OPERATOR)
+    make_token(user=User.objects.get(username="erin"), project=project)
     run = make_run(project)
     for pk in run.candidates.values_list("pk", flat=True):
         execute_candidate(pk)
@@ -48,6 +52,7 @@ def objects(project: Project) -> dict[str, Any]:
         "reference-item": item.pk,
         "reference-upload": item.reference_set_id,
         "reference-set": item.reference_set_id,
+        "project-token": ApiToken.objects.get(project=project).pk,
         "member": User.objects.get(username="vic").pk,
         "asset": run.assets.get().pk,
         "scene": run.jobs.get().pk,

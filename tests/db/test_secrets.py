@@ -83,7 +83,7 @@ def test_values_survive_a_rotation_of_the_key(project: Project, settings: Settin
         secrets.secret_value(project, "openai", "api_key")
     settings.MASTER_KEYS_PREVIOUS = [old]
     assert secrets.secret_value(project, "openai", "api_key") == CANARY
-    assert secrets.rotate_secrets(project, by=OPERATOR) == secrets.Rotation(scanned=1, rotated=1)
+    assert secrets.rotate_secrets(project, by=OPERATOR)[0] == secrets.Rotation(scanned=1, rotated=1)
     settings.MASTER_KEYS_PREVIOUS = []
     assert secrets.secret_value(project, "openai", "api_key") == CANARY
     assert secrets.rotation_status(project).key_refs == {"second": 1}
@@ -100,8 +100,8 @@ def test_a_rotation_counts_what_it_passes_over(project: Project) -> None:
     assert (status.total, status.encrypted, status.plaintext, status.empty) == (3, 1, 1, 1)
     assert status.key_refs == {"local-master": 2, "older": 1}
     assert secrets.secret_value(project, "a", "plain") == "in the clear"
-    assert secrets.rotate_secrets(project, by=OPERATOR, from_key_ref="nobody").scanned == 0
-    assert secrets.rotate_secrets(project, by=OPERATOR) == secrets.Rotation(
+    assert secrets.rotate_secrets(project, by=OPERATOR, from_key_ref="nobody")[0].scanned == 0
+    assert secrets.rotate_secrets(project, by=OPERATOR)[0] == secrets.Rotation(
         scanned=3, rotated=1, skipped_empty=1, skipped_current_key_ref=1, plaintext_reencrypted=1
     )
     plain.refresh_from_db()

@@ -78,7 +78,9 @@ def test_the_last_owner_stays(project: Project, alice: User) -> None:
 def test_roles_allow_what_the_table_says() -> None:
     allowed = {role: [action for action in Action if allows(role, action)] for role in Role}
     assert allowed[Role.OWNER] == list(Action)
-    assert allowed[Role.EDITOR] == [Action.READ, Action.REVIEW, Action.EDIT_LIBRARY, Action.RUN]
+    assert allowed[Role.EDITOR] == [
+        Action.READ, Action.REVIEW, Action.EDIT_LIBRARY, Action.RUN, Action.INSTRUCT
+    ]  # fmt: skip
     assert allowed[Role.REVIEWER] == [Action.READ, Action.REVIEW]
     assert allowed[Role.VIEWER] == [Action.READ]
     assert not any(allows(role, action) for role in ("", "king") for action in Action)

@@ -215,17 +215,39 @@ def test_a_root_that_is_not_the_projects_own_is_refused(
         (link / "inside", "overlaps with that of Other"),
         (settings.BASE_DIR / "pipeline", "overlaps with the code of Kroma"),
         (Path("/"), "overlaps with the code of Kroma"),
-        (settings.DATA_DIR / "backend", "overlaps with Kroma's data folder"),
-        (settings.DATA_DIR / "var/projects" / other.slug, "overlaps with Kroma's data folder"),
+        (settings.DATA_DIR, "overlaps with Kroma's data folder"),
+        (settings.DATA_DIR / "backend" / "mine", "overlaps with Kroma's own state"),
+        (settings.DATA_DIR / "models", "overlaps with the model files"),
+        (settings.DATA_DIR / "var/projects", "overlaps with the folder of all projects"),
+        (settings.DATA_DIR / "var/projects/another", "kept for a project of that name"),
+        (settings.DATABASE_FILE.parent, "overlaps with"),
     ):
         with pytest.raises(Invalid, match=reason):
             set_local_storage(project, by=OPERATOR, project_root=str(root))
-    with pytest.raises(Invalid, match="'base_dir' must not be blank"):
+    with pytest.raises(Invalid, match="Field 'base_dir' must not be empty"):
         set_local_storage(project, by=OPERATOR, base_dir=" ")
-    with pytest.raises(Invalid, match="At least one of"):
+    with pytest.raises(Invalid, match="Provide at least one of: base_dir, project_root"):
         set_local_storage(project, by=OPERATOR)
+    for field in ("base_dir", "project_root"):
+        with pytest.raises(Invalid, match=f"Field '{field}' must not contain"):
+            set_local_storage(project, by=OPERATOR, **{field: str(tmp_path / "own" / ".." / "other")})
     project.refresh_from_db()
     assert project.storage.local_project_root == ""
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_a_folder_of_its_own_below_the_app_root_is_fine(
+    project: Project, settings: Settings, tmp_path: Path, checkout: bool
+) -> None:
+    """The app root is the checkout, with the data folder in it, or the data folder itself."""
+    if checkout:
+        settings.BASE_DIR = settings.APP_ROOT = tmp_path
+        settings.DATA_DIR = tmp_path / "var"
+    set_local_storage(project, by=OPERATOR, base_dir="var/comics")
+    assert project.storage.root() == settings.APP_ROOT / "var/comics" / project.slug
+    set_local_storage(project, by=OPERATOR, project_root="studio/saltmarsh")
+    assert project.storage.root() == settings.APP_ROOT / "studio/saltmarsh"
+    set_local_storage(project, by=OPERATOR, project_root="", base_dir="var/projects")
 
 
 def test_an_endpoint_takes_no_password_and_no_value_is_too_long(project: Project) -> None:

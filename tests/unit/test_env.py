@@ -54,6 +54,33 @@ def test_a_number_out_of_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, valu
         env.integer(NAME, 2, minimum=1, maximum=64)
 
 
+@pytest.mark.parametrize("value", ["https://a.example/x/?y=1", "http://127.0.0.1:8788", "http://[::1]:80/"])
+def test_an_address_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    assert env.web_address(NAME, "http://other") == "http://other"
+    monkeypatch.setenv(NAME, value)
+    assert env.web_address(NAME) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a.example",
+        "ftp://a",
+        "http://",
+        "http://u:secret@a",
+        "http://a b",
+        "http://a:secret",
+        "http://[secret",
+        "//a",
+    ],
+)
+def test_an_odd_address_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(NAME, value)
+    with pytest.raises(ImproperlyConfigured, match=f"^{NAME} must be an address") as refused:
+        env.web_address(NAME)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_list_is_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, " a.example , ,b.example,")
     assert env.words(NAME) == ["a.example", "b.example"]

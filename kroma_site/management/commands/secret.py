@@ -64,7 +64,7 @@ class Command(OperatorCommand):
         self._answer(project, {"status": status}, "", **options | {"json": True})
 
     def _rotate(self, project: Project, *, from_key_ref: str, force: bool, **options: Any) -> None:
-        rotation = secrets.rotate_secrets(project, by=OPERATOR, from_key_ref=from_key_ref, force=force)
+        rotation, _ = secrets.rotate_secrets(project, by=OPERATOR, from_key_ref=from_key_ref, force=force)
         self._answer(project, {"rotation": asdict(rotation)}, "", **options | {"json": True})
 
     def _answer(
