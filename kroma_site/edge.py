@@ -204,7 +204,8 @@ def _without_body(response: HttpResponseBase) -> HttpResponseBase:
     head = HttpResponse(status=response.status_code, headers=dict(response.headers))
     if isinstance(response, HttpResponse):
         head["Content-Length"] = str(len(response.content))
-    response.close()
+    else:
+        response.close()  # the file that would have been streamed
     return head
 
 
