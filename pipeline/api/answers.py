@@ -5,7 +5,7 @@ each reader costs more than reading them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +20,31 @@ from projects.models import Project
 
 def sent(body: Mapping[str, object]) -> HttpResponse:
     """The response with this body. Keys of rows may be `UUID`s as they are."""
+    return _response(rendered(body))
+
+
+def sent_rows(key: str, rows: Sequence[bytes], **more: object) -> HttpResponse:
+    """The response with rows that are rendered already under `key`, their count, and `more`."""
+    head = rendered({"ok": True, "count": len(rows), **more})
+    return _response(b'%s,"%s":[%s]}' % (head[:-1], key.encode(), b",".join(rows)))
+
+
+def sent_parts(**parts: bytes) -> HttpResponse:
+    """The response with parts that are rendered already."""
+    joined = b",".join(b'"%s":%s' % (key.encode(), part) for key, part in parts.items())
+    return _response(b'{"ok":true,%s}' % joined)
+
+
+def rendered(value: object) -> bytes:
+    """Plain values as JSON."""
     try:
-        data = to_json(body, inf_nan_mode="null")
+        return to_json(value, inf_nan_mode="null")
     except PydanticSerializationError:  # a file name that is no UTF-8, in a record of such a file
-        data = json.dumps(body, default=str).encode()
-    return HttpResponse(data, content_type="application/json; charset=utf-8")
+        return json.dumps(value, default=str).encode()
+
+
+def _response(body: bytes) -> HttpResponse:
+    return HttpResponse(body, content_type="application/json; charset=utf-8")
 
 
 def at(moment: datetime | None) -> str:
@@ -34,6 +54,20 @@ def at(moment: datetime | None) -> str:
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return f"{moment.isoformat()[:19]}Z"
+
+
+def at_text(stored: str) -> str:
+    """`at()` for a moment that was read as text: both databases write it in UTC."""
+    return f"{stored[:10]}T{stored[11:19]}Z"
+
+
+def id_text(stored: str | None) -> str:
+    """An id that was read as text, '' for none: SQLite has it without hyphens."""
+    if not stored:
+        return ""
+    if len(stored) != 32:
+        return stored
+    return f"{stored[:8]}-{stored[8:12]}-{stored[12:16]}-{stored[16:20]}-{stored[20:]}"
 
 
 class Paths:

@@ -1,9 +1,11 @@
 """Routes: runs."""
 
+from typing import Any
+
 from django.http import HttpResponse
 from ninja import Query, Router
 
-from pipeline.api.answers import Paths, sent
+from pipeline.api.answers import Paths, rendered, sent_parts, sent_rows
 from pipeline.api.orders import (
     ConfigAnswer,
     ConfigIn,
@@ -17,7 +19,7 @@ from pipeline.api.orders import (
     TriggerIn,
     TriggerQuery,
 )
-from pipeline.api.shapes import job_bodies, run_body, with_spent
+from pipeline.api.shapes import SHOWN, job_bodies, readable, run_json
 from pipeline.models import Run
 from pipeline.services import control, trigger
 from pipeline.services.validation import validate_config
@@ -44,10 +46,10 @@ router = Router(tags=["runs"])
 def list_runs(request: ApiRequest, slug: str, query: Query[ListQuery]) -> HttpResponse:
     """The runs of a project, the newest first."""
     project = project_of(request)
-    runs = with_spent(Run.objects.filter(project=project))
+    runs: Any = readable(Run.objects.filter(project=project)).values_list(*SHOWN, named=True)
     page = page_of(runs, query, order=("-created_at", "-id"), default=DEFAULT, most=MOST)
     paths = Paths(project)
-    return sent(page.answer("runs", lambda run: run_body(run, paths)))
+    return sent_rows("runs", [run_json(run, paths) for run in page.rows], next_cursor=page.next_cursor)
 
 
 @router.post(
@@ -71,13 +73,10 @@ def trigger_run(
     if query.wait is not None:
         run = wait_for_end(run, query.wait)
         refuse_failed(run)
-    return sent(
-        {
-            "ok": True,
-            "pipeline_trigger": trigger.answer_of(run),
-            "run_id": run.pk,
-            "run": _body_of(run.project, run),
-        }
+    return sent_parts(
+        pipeline_trigger=rendered(trigger.answer_of(run)),
+        run_id=rendered(run.pk),
+        run=_as_it_is(run),
     )
 
 
@@ -107,7 +106,7 @@ def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     project = project_of(request, missing=RUN_NOT_FOUND)
     run = _run(project, run_id)
     paths = Paths(project)
-    return sent({"ok": True, "run": run_body(run, paths), "jobs": job_bodies(run, paths)})
+    return sent_parts(run=run_json(run, paths), jobs=rendered(job_bodies(run, paths)))
 
 
 @router.get(
@@ -119,8 +118,8 @@ def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
 def list_run_jobs(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """The jobs of a run in the order of the plan, and their candidates."""
     project = project_of(request, missing=RUN_NOT_FOUND)
-    jobs = job_bodies(_run(project, run_id), Paths(project))
-    return sent({"ok": True, "run_id": run_id, "count": len(jobs), "jobs": jobs, "next_cursor": ""})
+    jobs = [rendered(job) for job in job_bodies(_run(project, run_id), Paths(project))]
+    return sent_rows("jobs", jobs, run_id=run_id, next_cursor="")
 
 
 @router.post(
@@ -134,7 +133,7 @@ def cancel_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """End an open run: nothing new is begun; what a worker has in hand is finished, booked and kept."""
     run = _run_to_change(request, run_id)
     control.cancel_run(run, by=request.principal)
-    return _changed(request, run)
+    return _changed(run)
 
 
 @router.post(
@@ -148,7 +147,7 @@ def pause_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """Begin nothing new in a run that is queued or running; what a worker has in hand is finished."""
     run = _run_to_change(request, run_id)
     control.pause_run(run, by=request.principal)
-    return _changed(request, run)
+    return _changed(run)
 
 
 @router.post(
@@ -162,7 +161,7 @@ def resume_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """Let a paused run go on."""
     run = _run_to_change(request, run_id)
     control.resume_run(run, by=request.principal)
-    return _changed(request, run)
+    return _changed(run)
 
 
 @router.post(
@@ -181,13 +180,11 @@ def retry_run(request: ApiRequest, slug: str, run_id: str, payload: RetryIn) -> 
     run = _run_to_change(request, run_id)
     retry = control.retry_failed(run, by=request.principal, **fields)
     price = float(retry.price_usd or 0)
-    return _changed(
-        request, run, retry={"images": retry.n_images, "jobs": len(retry.jobs), "price_usd": price}
-    )
+    return _changed(run, retry={"images": retry.n_images, "jobs": len(retry.jobs), "price_usd": price})
 
 
 def _run(project: Project, run_id: str) -> Run:
-    runs = with_spent(Run.objects.filter(project=project))
+    runs = readable(Run.objects.filter(project=project))
     run: Run | None = runs.filter(pk=id_of(run_id, missing=RUN_NOT_FOUND)).order_by().first()
     if run is None:
         raise NotFound(RUN_NOT_FOUND)
@@ -199,9 +196,9 @@ def _run_to_change(request: ApiRequest, run_id: str) -> Run:
     return _run(project_of(request, missing=RUN_NOT_FOUND), run_id)
 
 
-def _body_of(project: Project, run: Run) -> dict[str, object]:
-    return run_body(_run(project, str(run.pk)), Paths(project))
+def _as_it_is(run: Run) -> bytes:
+    return run_json(_run(run.project, str(run.pk)), Paths(run.project))
 
 
-def _changed(request: ApiRequest, run: Run, **more: object) -> HttpResponse:
-    return sent({"ok": True, "run": _body_of(run.project, run), **more})
+def _changed(run: Run, **more: object) -> HttpResponse:
+    return sent_parts(run=_as_it_is(run), **{key: rendered(value) for key, value in more.items()})

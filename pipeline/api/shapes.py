@@ -1,15 +1,25 @@
 """What runs, their jobs and candidates look like, and how rows become that."""
 
+import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
-from uuid import UUID
 
-from django.db.models import DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    CharField,
+    DecimalField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Sum,
+    TextField,
+    Value,
+)
+from django.db.models.functions import Cast, Coalesce
 from ninja import Schema
 from pydantic import Field, JsonValue
 
-from pipeline.api.answers import Paths, at
+from pipeline.api.answers import Paths, at, at_text, id_text, rendered
 from pipeline.engine.names import timestamp
 from pipeline.engine.ranking import wire_status
 from pipeline.models import Candidate, CostEvent, Run, RunJob
@@ -17,7 +27,7 @@ from pipeline.models import Candidate, CostEvent, Run, RunJob
 # Of what the jobs of a run share: what the contract names, and what says how its images came to be. Files of
 # settings and the addresses of accounts stay out.
 SNAPSHOT = ("generation", "postprocess", "output_guard")
-ADDED = ("postprocess_files", "provider", "price_known", "warnings")
+ADDED = ("timestamp", "postprocess_files", "provider", "price_known", "warnings")
 
 ID = "0b0e5f7c-6f0e-4a43-9f3c-0b6f2f3f8a10"
 MOMENT = "2026-05-04T21:06:40Z"
@@ -105,27 +115,29 @@ class RunOut(Schema):
     warnings: list[str] = Field(description="What the step after the run could not do.")
 
 
-def with_spent(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
-    """Annotate `spent_usd`."""
+def readable(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
+    """Annotate `spent_usd`, and the text of the snapshot as `snapshot`."""
     spent = CostEvent.objects.filter(run=OuterRef("pk")).order_by().values("run")
     total = Subquery(spent.annotate(sum=Sum("total_cost_usd")).values("sum"))
-    return runs.annotate(spent_usd=Coalesce(total, Value(0), output_field=DecimalField()))
+    return runs.annotate(
+        spent_usd=Coalesce(total, Value(0), output_field=DecimalField()),
+        snapshot=Cast("settings_snapshot", TextField()),
+    )
 
 
-def run_body(run: Any, paths: Paths) -> dict[str, object]:
-    """A run as `RunOut` says; it carries `spent_usd`."""
-    return {
-        "id": run.pk,
+def run_json(run: Any, paths: Paths) -> bytes:
+    """A run as `RunOut` says, rendered; `run` comes from `readable()`, with all of `SHOWN`."""
+    body = {
+        "id": run.id,
         "project_id": run.project_id,
         "run_mode": run.run_mode,
         "status": run.status if run.is_imported else wire_status(run.status),
-        "display_status": run.display_status,
+        "display_status": "planned" if run.run_mode == Run.Mode.DRY else run.status,
         "stage": run.stage,
         "time_of_day": run.time_of_day,
         "weather": run.weather,
         "model_name": run.model_name,
         "provider_code": run.provider_code,
-        "settings_snapshot_json": _snapshot(run),
         "started_at": at(run.started_at),
         "finished_at": at(run.finished_at),
         "created_at": at(run.created_at),
@@ -142,6 +154,19 @@ def run_body(run: Any, paths: Paths) -> dict[str, object]:
         "is_imported": run.is_imported,
         "warnings": run.warnings,
     }
+    snapshot = _snapshot(run.snapshot)
+    if not run.is_imported:  # a log from elsewhere says it itself
+        snapshot = b'{"timestamp":"%s",%s' % (timestamp(run.created_at).encode(), snapshot[1:])
+    return b'%s,"settings_snapshot_json":%s}' % (rendered(body)[:-1], snapshot)
+
+
+# What `run_json()` reads of a run.
+SHOWN = (
+    "id", "project_id", "run_mode", "status", "is_imported", "stage", "time_of_day", "weather", "model_name",
+    "provider_code", "started_at", "finished_at", "created_at", "run_log_path", "image_size", "image_quality",
+    "seed", "n_jobs", "n_candidates", "plan_hash", "estimate_usd", "spent_usd", "style_guide_id", "warnings",
+    "snapshot",
+)  # fmt: skip
 
 
 def job_bodies(run: Run, paths: Paths) -> list[dict[str, object]]:
@@ -153,23 +178,18 @@ def job_bodies(run: Run, paths: Paths) -> list[dict[str, object]]:
         "planned_output_guard": run.settings_snapshot.get("output_guard"),
     }
     jobs = RunJob.objects.filter(run=run).order_by("position").defer("is_imported")
-    return [_job_body(run, job, candidates.get(job.pk, []), shared, paths) for job in jobs]
+    return [_job_body(run, job, candidates.get(str(job.pk), []), shared, paths) for job in jobs]
 
 
-def _snapshot(run: Run) -> dict[str, object]:
-    found = run.settings_snapshot
-    shown: dict[str, object] = {
-        "timestamp": found.get("timestamp") if run.is_imported else timestamp(run.created_at)
-    }
-    for key in SNAPSHOT:
-        shown[key] = found.get(key)
-    for key in ADDED:
-        if key in found:
-            shown[key] = found[key]
+@lru_cache(maxsize=512)
+def _snapshot(text: str) -> bytes:
+    """What is shown of a snapshot. The runs of a project mostly share theirs, and each is read once."""
+    found = json.loads(text)
+    shown = {key: found.get(key) for key in SNAPSHOT} | {key: found[key] for key in ADDED if key in found}
     provider = shown.get("provider")
-    if isinstance(provider, dict) and "base_url" in provider:
+    if isinstance(provider, dict):
         shown["provider"] = {key: value for key, value in provider.items() if key != "base_url"}
-    return shown
+    return rendered(shown)
 
 
 def _job_body(
@@ -218,28 +238,28 @@ def _job_body(
     }
 
 
-def _candidates_by_job(run: Run, paths: Paths) -> dict[UUID, list[dict[str, Any]]]:
-    """The candidates of each job as `CandidateOut` says; one query, and no object for each row."""
-    rows = (
+def _candidates_by_job(run: Run, paths: Paths) -> dict[str, list[dict[str, Any]]]:
+    """The candidates of each job as `CandidateOut` says; one query, and no object for a row or a value."""
+    document = "metadata" if run.is_imported else "error"
+    rows: Iterable[tuple[Any, ...]] = (
         Candidate.objects.filter(run=run)
         .order_by("candidate_index", "id")
         .values_list(
-            "id", "job_id", "candidate_index", "status", "output_asset_id", "final_asset_id",
-            F("output_asset__rel_path"), F("final_asset__rel_path"), F("final_asset__sha256"),
-            "rank_hard_failures", "rank_soft_warnings", "rank_avg_chroma_exceed", "rank_reason",
-            "metadata" if run.is_imported else "error", "created_at", "seed", "output_name",
-            "original_sha256",
+            *(Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")),
+            *(Cast(name, TextField()) for name in (document, "created_at")),
+            "output_asset__rel_path", "final_asset__rel_path", "final_asset__sha256",
+            "candidate_index", "status", "rank_hard_failures", "rank_soft_warnings",
+            "rank_avg_chroma_exceed", "rank_reason", "seed", "output_name", "original_sha256",
         )
     )  # fmt: skip
-    found: dict[UUID, list[dict[str, Any]]] = {}
-    for row in _rows(rows):
-        (
-            pk, job, index, status, output_asset, final_asset, output, final, sha256, hard, soft, chroma,
-            reason, document, created_at, seed, output_name, original_sha256,
-        ) = row  # fmt: skip
-        final_output = paths.shown(final)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for (
+        pk, job, output_asset, final_asset, document, created_at, output, final, sha256, index, status, hard,
+        soft, chroma, reason, seed, output_name, original_sha256,
+    ) in rows:  # fmt: skip
+        job_id, final_output = id_text(job), paths.shown(final)
         if run.is_imported:
-            meta = document
+            meta = json.loads(document)
         else:
             meta = {
                 "candidate_index": index,
@@ -253,15 +273,15 @@ def _candidates_by_job(run: Run, paths: Paths) -> dict[UUID, list[dict[str, Any]
             if status == Candidate.Status.DONE:
                 meta["final_output"] = final_output
             elif status == Candidate.Status.FAILED:
-                meta["error"] = document
-        found.setdefault(job, []).append(
+                meta["error"] = json.loads(document)
+        found.setdefault(job_id, []).append(
             {
-                "id": pk,
-                "job_id": job,
+                "id": id_text(pk),
+                "job_id": job_id,
                 "candidate_index": index,
                 "status": status,
-                "output_asset_id": output_asset or "",
-                "final_asset_id": final_asset or "",
+                "output_asset_id": id_text(output_asset),
+                "final_asset_id": id_text(final_asset),
                 "output_path": paths.shown(output),
                 "final_output_path": final_output,
                 "rank_hard_failures": hard,
@@ -269,14 +289,10 @@ def _candidates_by_job(run: Run, paths: Paths) -> dict[UUID, list[dict[str, Any]
                 "rank_avg_chroma_exceed": chroma,
                 "rank_reason": reason,
                 "meta_json": meta,
-                "created_at": at(created_at),
+                "created_at": at_text(created_at),
             }
         )
     return found
-
-
-def _rows(rows: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
-    return rows
 
 
 def _text(value: object) -> str:
