@@ -139,8 +139,8 @@ def measure(route: Route, kroma: int, bare: int, headers: dict[str, str], says: 
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     kroma_ms, bare_ms = statistics.median(ours) * 1000, statistics.median(theirs) * 1000
     sys.stdout.write(
-        f"{route.title:<26}{len(body) / 1024:>7.0f} KiB  bare, {says} {bare_ms:.2f} ms, Kroma {kroma_ms:.2f} ms: "
-        f"{ratio:.2f} times (at most {TARGET:.0f})\n"
+        f"{route.title:<26}{len(body) / 1024:>7.0f} KiB  bare, {says} {bare_ms:.2f} ms, "
+        f"Kroma {kroma_ms:.2f} ms: {ratio:.2f} times (at most {TARGET:.0f})\n"
     )
 
 
