@@ -69,11 +69,8 @@ def api_edge(get_response: Next) -> Callable[[HttpRequest], HttpResponseBase]:
             response = error_response(request, 500, *INTERNAL)
         response = _enveloped(request, response)
         response["X-Request-ID"] = request_id
-        response["Cache-Control"] = "no-store"
-        if is_head and isinstance(response, HttpResponse):
-            response["Content-Length"] = str(len(response.content))
-            response.content = b""
-        return response
+        response.headers.setdefault("Cache-Control", "no-store")  # files say it themselves
+        return _without_body(response) if is_head else response
 
     return middleware
 
@@ -200,6 +197,16 @@ def _addressed(request: HttpRequest, principal: Principal) -> Project | None:
     if found is None and not principal.operator:
         raise Forbidden(NOT_AUTHORIZED)
     return found
+
+
+def _without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The same head: what HEAD gets where GET is answered."""
+    head = HttpResponse(status=response.status_code, headers=dict(response.headers))
+    if isinstance(response, HttpResponse):
+        head["Content-Length"] = str(len(response.content))
+    else:
+        response.close()  # the file that would have been streamed
+    return head
 
 
 def _enveloped(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -157,6 +157,7 @@ else:
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(DATABASE_FILE),
+            "CONN_MAX_AGE": 60,  # opening it anew for each request costs more than most questions to it
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,  # seconds to wait for the write lock

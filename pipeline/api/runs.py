@@ -1,5 +1,204 @@
 """Routes: runs."""
 
-from ninja import Router
+from typing import Any
+
+from django.http import HttpResponse
+from ninja import Query, Router
+
+from pipeline.api.answers import Paths, rendered, sent_parts, sent_rows
+from pipeline.api.orders import (
+    ConfigAnswer,
+    ConfigIn,
+    JobListAnswer,
+    RetriedAnswer,
+    RetryIn,
+    RunAnswer,
+    RunDetailAnswer,
+    RunListAnswer,
+    TriggerAnswer,
+    TriggerIn,
+    TriggerQuery,
+)
+from pipeline.api.shapes import SHOWN, job_bodies, readable, run_json
+from pipeline.models import Run
+from pipeline.services import control, trigger
+from pipeline.services.validation import validate_config
+from pipeline.services.waiting import refuse_failed, wait_for_end
+from projects.access import Action
+from projects.api.base import ADDITIVE, ApiRequest, Bearer, answers, id_of, project_of
+from projects.api.lists import ListQuery, page_of
+from projects.errors import NotFound
+from projects.models import Project
+
+RUN_NOT_FOUND = "Run not found"
+USUAL_FILES = ConfigIn.model_validate({})
+DEFAULT, MOST = 200, 1000  # runs of a list
 
 router = Router(tags=["runs"])
+
+
+@router.get(
+    "/api/projects/{slug}/runs",
+    auth=Bearer(Action.READ),
+    response=answers(RunListAnswer),
+    summary="List runs",
+)
+def list_runs(request: ApiRequest, slug: str, query: Query[ListQuery]) -> HttpResponse:
+    """The runs of a project, the newest first."""
+    project = project_of(request)
+    runs: Any = readable(Run.objects.filter(project=project)).values_list(*SHOWN, named=True)
+    page = page_of(runs, query, order=("-created_at", "-id"), default=DEFAULT, most=MOST)
+    paths = Paths(project)
+    return sent_rows("runs", [run_json(run, paths) for run in page.rows], next_cursor=page.next_cursor)
+
+
+@router.post(
+    "/api/projects/{slug}/runs/trigger",
+    auth=Bearer(Action.RUN),
+    response=answers(TriggerAnswer, body=True),
+    summary="Plan or start a run",
+)
+def trigger_run(
+    request: ApiRequest, slug: str, query: Query[TriggerQuery], payload: TriggerIn
+) -> HttpResponse:
+    """Plan a run (`dry`: nothing is made, nobody is called) or start one (`run`).
+
+    A paid run is queued: the answer says `queued`, and `GET …/runs/{run_id}` tells how it goes on. With
+    `wait` the answer comes at the run's end, or when the time is over; hanging up cancels nothing. A run that
+    ended with jobs without a winner is then an error `pipeline_command_failed` with `run_id` and
+    `run_log_path`.
+    """
+    asked = trigger.asked(payload.sent)
+    run = trigger.trigger_run(slug, asked, by=request.principal)
+    if query.wait is not None:
+        run = wait_for_end(run, query.wait)
+        refuse_failed(run)
+    return sent_parts(
+        pipeline_trigger=rendered(trigger.answer_of(run)),
+        run_id=rendered(run.pk),
+        run=_as_it_is(run),
+    )
+
+
+@router.post(
+    "/api/projects/{slug}/runs/validate-config",
+    auth=Bearer(Action.READ),
+    response=answers(ConfigAnswer, body=True),
+    summary="Check the settings of runs",
+)
+def validate_run_config(request: ApiRequest, slug: str, payload: ConfigIn = USUAL_FILES) -> dict[str, object]:
+    """Say whether runs could be planned with the settings as they are, and where each value comes from.
+
+    Reads files only. What is wrong is an error `config_validation_failed` that names all of it.
+    """
+    report = validate_config(slug, payload.model_dump(), by=request.principal)
+    return {"ok": True, "summary": report.summary()}
+
+
+@router.get(
+    "/api/projects/{slug}/runs/{run_id}",
+    auth=Bearer(Action.READ),
+    response=answers(RunDetailAnswer),
+    summary="Read a run",
+)
+def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
+    """A run with its jobs in the order of the plan, and their candidates."""
+    project = project_of(request, missing=RUN_NOT_FOUND)
+    run = _run(project, run_id)
+    paths = Paths(project)
+    return sent_parts(run=run_json(run, paths), jobs=rendered(job_bodies(run, paths)))
+
+
+@router.get(
+    "/api/projects/{slug}/runs/{run_id}/jobs",
+    auth=Bearer(Action.READ),
+    response=answers(JobListAnswer),
+    summary="List the jobs of a run",
+)
+def list_run_jobs(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
+    """The jobs of a run in the order of the plan, and their candidates."""
+    project = project_of(request, missing=RUN_NOT_FOUND)
+    jobs = [rendered(job) for job in job_bodies(_run(project, run_id), Paths(project))]
+    return sent_rows("jobs", jobs, run_id=run_id, next_cursor="")
+
+
+@router.post(
+    "/api/projects/{slug}/runs/{run_id}/cancel",
+    auth=Bearer(Action.RUN),
+    response=answers(RunAnswer),
+    summary="Cancel a run",
+    openapi_extra=ADDITIVE,
+)
+def cancel_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
+    """End an open run: nothing new is begun; what a worker has in hand is finished, booked and kept."""
+    run = _run_to_change(request, run_id)
+    control.cancel_run(run, by=request.principal)
+    return _changed(run)
+
+
+@router.post(
+    "/api/projects/{slug}/runs/{run_id}/pause",
+    auth=Bearer(Action.RUN),
+    response=answers(RunAnswer),
+    summary="Pause a run",
+    openapi_extra=ADDITIVE,
+)
+def pause_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
+    """Begin nothing new in a run that is queued or running; what a worker has in hand is finished."""
+    run = _run_to_change(request, run_id)
+    control.pause_run(run, by=request.principal)
+    return _changed(run)
+
+
+@router.post(
+    "/api/projects/{slug}/runs/{run_id}/resume",
+    auth=Bearer(Action.RUN),
+    response=answers(RunAnswer),
+    summary="Resume a run",
+    openapi_extra=ADDITIVE,
+)
+def resume_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
+    """Let a paused run go on."""
+    run = _run_to_change(request, run_id)
+    control.resume_run(run, by=request.principal)
+    return _changed(run)
+
+
+@router.post(
+    "/api/projects/{slug}/runs/{run_id}/retry",
+    auth=Bearer(Action.RUN),
+    response=answers(RetriedAnswer, body=True),
+    summary="Make again what is missing of a run",
+    openapi_extra=ADDITIVE,
+)
+def retry_run(request: ApiRequest, slug: str, run_id: str, payload: RetryIn) -> HttpResponse:
+    """Plan anew the failed and canceled candidates of jobs without a winner.
+
+    Images that were paid for and kept are finished without another call. Needs `confirm_spend`.
+    """
+    fields = payload.checked()
+    run = _run_to_change(request, run_id)
+    retry = control.retry_failed(run, by=request.principal, **fields)
+    price = float(retry.price_usd or 0)
+    return _changed(run, retry={"images": retry.n_images, "jobs": len(retry.jobs), "price_usd": price})
+
+
+def _run(project: Project, run_id: str) -> Run:
+    runs = readable(Run.objects.filter(project=project))
+    run: Run | None = runs.filter(pk=id_of(run_id, missing=RUN_NOT_FOUND)).order_by().first()
+    if run is None:
+        raise NotFound(RUN_NOT_FOUND)
+    run.project = project
+    return run
+
+
+def _run_to_change(request: ApiRequest, run_id: str) -> Run:
+    return _run(project_of(request, missing=RUN_NOT_FOUND), run_id)
+
+
+def _as_it_is(run: Run) -> bytes:
+    return run_json(_run(run.project, str(run.pk)), Paths(run.project))
+
+
+def _changed(run: Run, **more: object) -> HttpResponse:
+    return sent_parts(run=_as_it_is(run), **{key: rendered(value) for key, value in more.items()})

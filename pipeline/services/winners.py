@@ -1,10 +1,13 @@
 """The winners of a run as one can carry them away: a folder, a contact sheet, a zip file."""
 
+import hashlib
+import json
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,6 +20,8 @@ from pipeline.store import AssetStore, store_for
 SHEET_COLUMNS = 5
 SHEET_CELL = 320  # pixels
 CAPTION = 28  # pixels
+MANIFEST = "manifest.json"
+PIECE = 1024 * 1024  # bytes that are copied at once
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,46 @@ def contact_sheet(winners: list[Winner], store: AssetStore) -> Image.Image:
 
 
 def write_zip(run: Run, target: IO[bytes], *, approved_only: bool = False) -> int:
-    """Pack the winners, uncompressed as PNG gains nothing, with the run log; how many pictures."""
+    """Pack the winners with the run log; how many pictures. Raises `FileNotFoundError`."""
+    return len(_packed(run, target, approved_only=approved_only, about=None)["files"])
+
+
+def write_package(
+    run: Run, target: IO[bytes], *, approved_only: bool, about: Mapping[str, object]
+) -> dict[str, Any]:
+    """Pack as `write_zip()`, with a `manifest.json` that begins with `about` and has the hash of each file.
+
+    Returns that manifest. Raises `FileNotFoundError`.
+    """
+    return _packed(run, target, approved_only=approved_only, about=about)
+
+
+def _packed(
+    run: Run, target: IO[bytes], *, approved_only: bool, about: Mapping[str, object] | None
+) -> dict[str, Any]:
     store = store_for(run.project)
-    winners = winners_of(run, approved_only=approved_only)
+    files: list[dict[str, object]] = []
+    manifest: dict[str, Any] = {**(about or {}), "files": files, "run_log": None}
+    # Uncompressed, as PNG gains nothing.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as package:
-        for winner in winners:
-            package.write(store.path(winner.asset.rel_path), winner.filename)
+        for winner in winners_of(run, approved_only=approved_only):
+            told = {"job": winner.job_key, "scene": winner.scene, "asset_id": str(winner.asset.pk)}
+            files.append(told | _copied(store.path(winner.asset.rel_path), package, winner.filename))
         if store.exists(run.run_log_path):
-            package.write(store.path(run.run_log_path), PurePosixPath(run.run_log_path).name)
-    return len(winners)
+            name = PurePosixPath(run.run_log_path).name
+            manifest["run_log"] = _copied(store.path(run.run_log_path), package, name)
+        if about is not None:
+            package.writestr(MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=True) + "\n")
+    return manifest
+
+
+def _copied(path: Path, package: zipfile.ZipFile, name: str) -> dict[str, object]:
+    """Put a file into a package; its name there, and the hash and size of the very bytes that went in."""
+    entry = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+    sha256, n_bytes = hashlib.sha256(), 0
+    with path.open("rb") as source, package.open(entry, "w") as copy:
+        while piece := source.read(PIECE):
+            sha256.update(piece)
+            n_bytes += len(piece)
+            copy.write(piece)
+    return {"name": name, "sha256": sha256.hexdigest(), "bytes": n_bytes}

@@ -4,7 +4,7 @@ import mimetypes
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
@@ -21,6 +21,7 @@ from projects.models import Project, ReferenceItem
 
 # What a browser shows as a picture and never as a page; anything else is only ever downloaded.
 SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff", "image/avif"})
+NAMED_TYPES = SHOWN_TYPES | {"application/json", "application/zip"}
 FOR_GOOD = "private, max-age=31536000, immutable"
 
 
@@ -86,7 +87,7 @@ def run_log(request: PageRequest, project: Project, pk: UUID) -> HttpResponseBas
 
 
 def send(
-    request: PageRequest, project: Project, name: str, *, sha256: str, mime_type: str, filename: str = ""
+    request: HttpRequest, project: Project, name: str, *, sha256: str, mime_type: str, filename: str = ""
 ) -> HttpResponseBase:
     """Stream a file of the project; `name` is relative to its root. Raises `NotFound`, `Invalid`.
 
@@ -109,7 +110,7 @@ def send(
     else:
         response = FileResponse(file)
     shown = kind in SHOWN_TYPES
-    response["Content-Type"] = kind if shown or kind == "application/json" else "application/octet-stream"
+    response["Content-Type"] = kind if kind in NAMED_TYPES else "application/octet-stream"
     attached = not shown or request.GET.get("download") == "1"
     response["Content-Disposition"] = content_disposition_header(attached, filename) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"

@@ -1,0 +1,299 @@
+"""What runs, their jobs and candidates look like, and how rows become that."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+from django.db.models import (
+    CharField,
+    DecimalField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Sum,
+    TextField,
+    Value,
+)
+from django.db.models.functions import Cast, Coalesce
+from ninja import Schema
+from pydantic import Field, JsonValue
+
+from pipeline.api.answers import Paths, at, at_text, id_text, rendered
+from pipeline.engine.names import timestamp
+from pipeline.engine.ranking import wire_status
+from pipeline.models import Candidate, CostEvent, Run, RunJob
+
+# Of what the jobs of a run share: what the contract names, and what says how its images came to be. Files of
+# settings and the addresses of accounts stay out.
+SNAPSHOT = ("generation", "postprocess", "output_guard")
+ADDED = ("timestamp", "postprocess_files", "provider", "price_known", "warnings")
+
+ID = "0b0e5f7c-6f0e-4a43-9f3c-0b6f2f3f8a10"
+MOMENT = "2026-05-04T21:06:40Z"
+
+
+class CandidateOut(Schema):
+    """One variant of a job."""
+
+    id: str = Field(examples=[ID])
+    job_id: str = Field(examples=[ID])
+    candidate_index: int = Field(description="From 1.")
+    status: str = Field(
+        description="planned, running, generated, done, failed, failed_output_guard, in_doubt or canceled."
+    )
+    output_asset_id: str = Field(description="The file as it was generated; '' while there is none.")
+    final_asset_id: str = Field(description="The last file of its steps; '' while there is none.")
+    output_path: str = Field(examples=["var/projects/saltmarsh/outputs/style_1_quay.png"])
+    final_output_path: str = Field(examples=["var/projects/saltmarsh/outputs/style_1_quay.png"])
+    rank_hard_failures: int
+    rank_soft_warnings: int
+    rank_avg_chroma_exceed: float = Field(description="Levels above the guard's limit, on average.")
+    rank_reason: str = Field(description="Why it ranks where it ranks, in one sentence.")
+    meta_json: dict[str, JsonValue] = Field(
+        description="The candidate as the run log has it, without the blocks of the steps, which the "
+        "metadata of their assets and the quality reports hold; of a log from elsewhere, all of it."
+    )
+    created_at: str = Field(examples=[MOMENT])
+
+
+class JobOut(Schema):
+    """One scene that is made with one prompt."""
+
+    id: str = Field(examples=[ID])
+    run_id: str = Field(examples=[ID])
+    job_key: str = Field(examples=["style_1_quay"])
+    position: int = Field(description="Place in the plan, from 1.")
+    label: str = Field(description="What people call the scene.", examples=["quay"])
+    status: str = Field(description="planned, running, done, failed, failed_output_guard or canceled.")
+    prompt_text: str
+    selected_candidate_index: int | None = Field(description="The winner; null while there is none.")
+    final_asset_id: str = Field(description="The winner's file; '' while there is none.")
+    final_output: str = Field(examples=["var/projects/saltmarsh/outputs/style_1_quay.png"])
+    failure_reason: str = Field(examples=["all_candidates_failed_output_guard"])
+    verdict: Literal["", "approved", "rejected"] = Field(description="What a reviewer said.")
+    meta_json: dict[str, JsonValue] = Field(description="The job as the run log has it; see the candidates.")
+    created_at: str = Field(examples=[MOMENT])
+    finished_at: str = Field(description="'' while it is worked on.")
+    candidates: list[CandidateOut]
+
+
+class RunOut(Schema):
+    """One plan, dry or confirmed, and what came of it."""
+
+    id: str = Field(examples=[ID])
+    project_id: str = Field(examples=[ID])
+    run_mode: Literal["dry", "run"]
+    status: Literal["queued", "running", "paused", "canceled", "ok", "failed", "partial", "unknown"] = Field(
+        description="A run made here that has winners and failed jobs is `failed`; see `display_status`."
+    )
+    display_status: str = Field(
+        description="For people: `partial` for winners beside failed jobs, `planned` for a dry run."
+    )
+    stage: str = Field(examples=["style"])
+    time_of_day: str = Field(examples=["day"])
+    weather: str = Field(examples=["clear"])
+    model_name: str
+    provider_code: str = Field(examples=["local"])
+    settings_snapshot_json: dict[str, JsonValue] = Field(
+        description="`timestamp`, `generation`, `postprocess`, `output_guard`, and what made the images."
+    )
+    started_at: str = Field(description="'' until a worker begins.", examples=[MOMENT])
+    finished_at: str = Field(description="'' while something may still happen.", examples=[MOMENT])
+    created_at: str = Field(examples=[MOMENT])
+    run_log_path: str = Field(examples=["var/projects/saltmarsh/runs/run_1777928800-902.json"])
+    image_size: str
+    image_quality: str
+    seed: int
+    n_jobs: int
+    n_candidates: int = Field(description="Per job.")
+    plan_hash: str = Field(description="What was confirmed; '' for a log from elsewhere.")
+    estimate_usd: float = Field(description="What it was to cost at most.")
+    spent_usd: float = Field(description="What it has cost so far.")
+    style_guide_id: str
+    is_imported: bool = Field(description="Read from a log that another installation wrote.")
+    warnings: list[str] = Field(description="What the step after the run could not do.")
+
+
+def readable(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
+    """Annotate `spent_usd`, and the text of the snapshot as `snapshot`."""
+    spent = CostEvent.objects.filter(run=OuterRef("pk")).order_by().values("run")
+    total = Subquery(spent.annotate(sum=Sum("total_cost_usd")).values("sum"))
+    return runs.annotate(
+        spent_usd=Coalesce(total, Value(0), output_field=DecimalField()),
+        snapshot=Cast("settings_snapshot", TextField()),
+    )
+
+
+def run_json(run: Any, paths: Paths) -> bytes:
+    """A run as `RunOut` says, rendered; `run` comes from `readable()`, with all of `SHOWN`."""
+    body = {
+        "id": run.id,
+        "project_id": run.project_id,
+        "run_mode": run.run_mode,
+        "status": run.status if run.is_imported else wire_status(run.status),
+        "display_status": "planned" if run.run_mode == Run.Mode.DRY else run.status,
+        "stage": run.stage,
+        "time_of_day": run.time_of_day,
+        "weather": run.weather,
+        "model_name": run.model_name,
+        "provider_code": run.provider_code,
+        "started_at": at(run.started_at),
+        "finished_at": at(run.finished_at),
+        "created_at": at(run.created_at),
+        "run_log_path": paths.shown(run.run_log_path),
+        "image_size": run.image_size,
+        "image_quality": run.image_quality,
+        "seed": run.seed,
+        "n_jobs": run.n_jobs,
+        "n_candidates": run.n_candidates,
+        "plan_hash": run.plan_hash,
+        "estimate_usd": float(run.estimate_usd),
+        "spent_usd": float(run.spent_usd),
+        "style_guide_id": run.style_guide_id or "",
+        "is_imported": run.is_imported,
+        "warnings": run.warnings,
+    }
+    snapshot = _snapshot(run.snapshot)
+    if not run.is_imported:  # a log from elsewhere says it itself
+        snapshot = b'{"timestamp":"%s",%s' % (timestamp(run.created_at).encode(), snapshot[1:])
+    return b'%s,"settings_snapshot_json":%s}' % (rendered(body)[:-1], snapshot)
+
+
+# What `run_json()` reads of a run.
+SHOWN = (
+    "id", "project_id", "run_mode", "status", "is_imported", "stage", "time_of_day", "weather", "model_name",
+    "provider_code", "started_at", "finished_at", "created_at", "run_log_path", "image_size", "image_quality",
+    "seed", "n_jobs", "n_candidates", "plan_hash", "estimate_usd", "spent_usd", "style_guide_id", "warnings",
+    "snapshot",
+)  # fmt: skip
+
+
+def job_bodies(run: Run, paths: Paths) -> list[dict[str, object]]:
+    """The jobs of a run as `JobOut` says, in the order of the plan, with their candidates; two queries."""
+    candidates = _candidates_by_job(run, paths)
+    shared = {
+        "planned_generation": {"candidates": run.n_candidates},
+        "planned_postprocess": run.settings_snapshot.get("postprocess"),
+        "planned_output_guard": run.settings_snapshot.get("output_guard"),
+    }
+    jobs = RunJob.objects.filter(run=run).order_by("position").defer("is_imported")
+    return [_job_body(run, job, candidates.get(str(job.pk), []), shared, paths) for job in jobs]
+
+
+@lru_cache(maxsize=512)
+def _snapshot(text: str) -> bytes:
+    """What is shown of a snapshot. The runs of a project mostly share theirs, and each is read once."""
+    found = json.loads(text)
+    shown = {key: found.get(key) for key in SNAPSHOT} | {key: found[key] for key in ADDED if key in found}
+    provider = shown.get("provider")
+    if isinstance(provider, dict):
+        shown["provider"] = {key: value for key, value in provider.items() if key != "base_url"}
+    return rendered(shown)
+
+
+def _job_body(
+    run: Run, job: RunJob, candidates: list[dict[str, Any]], shared: Mapping[str, object], paths: Paths
+) -> dict[str, object]:
+    selected = job.selected_candidate_index
+    winner = next((c for c in candidates if c["candidate_index"] == selected), None) if selected else None
+    final_output = winner["final_output_path"] if winner else ""
+    if run.is_imported:
+        meta = job.metadata
+        final_output = final_output or _text(meta.get("final_output"))
+    else:
+        meta = {
+            "id": job.job_key,
+            "mode": run.stage,
+            "time": run.time_of_day,
+            "weather": run.weather,
+            "input_images": [paths.shown(image["path"]) for image in job.inputs],
+            "input_sha256": [image["sha256"] or None for image in job.inputs],
+            "prompt": job.prompt_text,
+            "status": job.status,
+            **shared,
+        }
+        if run.run_mode == Run.Mode.RUN:
+            meta["selected_candidate"] = selected
+            meta["final_output"] = final_output or None
+            meta |= {"output": final_output} if winner else {"failure_reason": job.failure_reason}
+            meta["candidates"] = [candidate["meta_json"] for candidate in candidates]
+    return {
+        "id": job.pk,
+        "run_id": run.pk,
+        "job_key": job.job_key,
+        "position": job.position,
+        "label": job.label,
+        "status": job.status,
+        "prompt_text": job.prompt_text,
+        "selected_candidate_index": selected,
+        "final_asset_id": winner["final_asset_id"] if winner else "",
+        "final_output": final_output,
+        "failure_reason": job.failure_reason,
+        "verdict": job.verdict,
+        "meta_json": meta,
+        "created_at": at(job.created_at),
+        "finished_at": at(job.finished_at),
+        "candidates": candidates,
+    }
+
+
+def _candidates_by_job(run: Run, paths: Paths) -> dict[str, list[dict[str, Any]]]:
+    """The candidates of each job as `CandidateOut` says; one query, and no object for a row or a value."""
+    document = "metadata" if run.is_imported else "error"
+    rows: Iterable[tuple[Any, ...]] = (
+        Candidate.objects.filter(run=run)
+        .order_by("candidate_index", "id")
+        .values_list(
+            *(Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")),
+            *(Cast(name, TextField()) for name in (document, "created_at")),
+            "output_asset__rel_path", "final_asset__rel_path", "final_asset__sha256",
+            "candidate_index", "status", "rank_hard_failures", "rank_soft_warnings",
+            "rank_avg_chroma_exceed", "rank_reason", "seed", "output_name", "original_sha256",
+        )
+    )  # fmt: skip
+    found: dict[str, list[dict[str, Any]]] = {}
+    for (
+        pk, job, output_asset, final_asset, document, created_at, output, final, sha256, index, status, hard,
+        soft, chroma, reason, seed, output_name, original_sha256,
+    ) in rows:  # fmt: skip
+        job_id, final_output = id_text(job), paths.shown(final)
+        if run.is_imported:
+            meta = json.loads(document)
+        else:
+            meta = {
+                "candidate_index": index,
+                "output": paths.shown(output_name) if output else None,
+                "status": status,
+                "rank": {"hard_failures": hard, "soft_warnings": soft, "avg_chroma_exceed": chroma},
+                "seed": int(seed),
+                "sha256": sha256,
+                "original_sha256": original_sha256 or None,
+            }
+            if status == Candidate.Status.DONE:
+                meta["final_output"] = final_output
+            elif status == Candidate.Status.FAILED:
+                meta["error"] = json.loads(document)
+        found.setdefault(job_id, []).append(
+            {
+                "id": id_text(pk),
+                "job_id": job_id,
+                "candidate_index": index,
+                "status": status,
+                "output_asset_id": id_text(output_asset),
+                "final_asset_id": id_text(final_asset),
+                "output_path": paths.shown(output),
+                "final_output_path": final_output,
+                "rank_hard_failures": hard,
+                "rank_soft_warnings": soft,
+                "rank_avg_chroma_exceed": chroma,
+                "rank_reason": reason,
+                "meta_json": meta,
+                "created_at": at_text(created_at),
+            }
+        )
+    return found
+
+
+def _text(value: object) -> str:
+    return value.replace("\\", "/").strip() if isinstance(value, str) else ""
