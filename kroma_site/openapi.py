@@ -159,7 +159,7 @@ def document_of(api: NinjaAPI, mounted: Mounted, *, path_prefix: str) -> Documen
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "kroma_ and 64 hexadecimal digits",
-            "description": "A token of a person. It acts with its person's role, and with no more than its own.",
+            "description": "A person's token. It acts with their role, and with no more than its own.",
         }
     }
     document["servers"] = [{"url": "/", "description": "The installation that served this document."}]
@@ -177,7 +177,7 @@ def role_of(path: str, operation: Operation) -> str:
 
 def bearer_of(operation: Operation) -> Bearer | None:
     """What guards a route, None if it is open."""
-    return next((auth for auth in operation.auth_callbacks if isinstance(auth, Bearer)), None)
+    return next((auth for auth in operation.auth_callbacks or () if isinstance(auth, Bearer)), None)
 
 
 def _complete(described: Json, method: str, path: str, operation: Operation) -> None:
@@ -235,7 +235,6 @@ def _complete_body(described: Json, schemas: Json) -> None:
 
 def resolved(schema: Json, schemas: Json) -> Json:
     """A schema itself, where it is a reference or one of several."""
-    reference = schema.get("$ref") or next(
-        (one["$ref"] for one in schema.get("anyOf", schema.get("allOf", ())) if "$ref" in one), ""
-    )
+    several = schema.get("anyOf") or schema.get("allOf") or ()
+    reference = schema.get("$ref") or next((one["$ref"] for one in several if "$ref" in one), "")
     return dict(schemas[reference.rpartition("/")[2]]) if reference else schema

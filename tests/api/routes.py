@@ -165,7 +165,7 @@ def make_things(project: Project) -> Things:
         "second asset": two,
         "third asset": three,
     }
-    ids = {kind: (str(row.pk),) for kind, row in rows.items()}
+    ids: dict[str, tuple[str, ...]] = {kind: (str(row.pk),) for kind, row in rows.items()}
     ids["provider-accounts"] = (account.provider_code,)
     ids["secrets"] = ("openai", "api_key")
     return Things(project, ids)

@@ -129,13 +129,8 @@ def test_all_routes_of_the_contract_are_mounted_and_all_others_are_marked() -> N
 def test_the_document_is_valid_openapi(document: Json) -> None:
     assert document["openapi"].startswith("3.1")
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(document)] == []
-    for name, schema in document["components"]["schemas"].items():
-        (
-            jsonschema_rs.meta.validate(
-                {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema"}
-            ),
-            name,
-        )
+    schemas = document["components"]["schemas"]
+    assert [name for name, schema in schemas.items() if not jsonschema_rs.meta.is_valid(schema)] == []
 
 
 def test_every_reference_leads_somewhere(document: Json) -> None:
@@ -313,9 +308,11 @@ def toy(*views: Any) -> list[tuple[str, str, Any]]:
 
 
 def test_two_schemas_of_one_name_are_refused() -> None:
-    def first(request: Any) -> One: ...
+    def first(request: Any) -> One:
+        return One(text="")
 
-    def second(request: Any) -> Any: ...
+    def second(request: Any) -> Any:
+        return None
 
     again = type("One", (Schema,), {"__annotations__": {"number": int}, "__module__": __name__})
     second.__annotations__["return"] = again
@@ -325,7 +322,8 @@ def test_two_schemas_of_one_name_are_refused() -> None:
 
 
 def test_two_routes_of_one_name_are_refused() -> None:
-    def first(request: Any) -> One: ...
+    def first(request: Any) -> One:
+        return One(text="")
 
     with pytest.raises(ImproperlyConfigured, match="rename one function"):
         toy(first, first)
