@@ -15,6 +15,7 @@ from ninja.parser import Parser
 from bootstrap.api import router as bootstrap
 from kroma_site.edge import INTERNAL, envelope, error_response
 from kroma_site.health import router as health
+from kroma_site.openapi import Document, document_of
 from pipeline.api.analytics import router as analytics
 from pipeline.api.assets import router as assets
 from pipeline.api.chat import router as chat
@@ -77,6 +78,12 @@ class KromaAPI(NinjaAPI):
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
         return operation.view_func.__name__
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> Document:
+        prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
+        return document_of(self, operations(), path_prefix=prefix)
 
 
 def check_media_type(request: HttpRequest) -> None:

@@ -19,9 +19,9 @@ router = Router(tags=["health"])
 class Health(Answer):
     """This installation, from outside."""
 
-    status: Literal["ok"] = "ok"
-    service: str = Field(examples=[SERVICE])
-    version: str = Field(examples=["0.1.0"])
+    status: Literal["ok"] = Field("ok", description="Always `ok`: what is not well is an error.")
+    service: str = Field(description="Which program answers.", examples=[SERVICE])
+    version: str = Field(description="Of the program.", examples=["0.1.0"])
     started_unix_ms: int = Field(description="When this process began, in milliseconds since 1970.")
     route_count: int = Field(description="Routes of the contract that are mounted.", examples=[74])
 

@@ -100,7 +100,7 @@ class Deleted(Answer):
     """The row is gone."""
 
     deleted: Literal[True] = True
-    id: str
+    id: str = Field(description="The id as it stood in the address.")
 
 
 # What the edge and the checks before a route may answer to anybody.
