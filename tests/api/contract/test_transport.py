@@ -243,18 +243,17 @@ LIMITED = ["runs", "assets", "quality-reports", "cost-events", "exports"]
 
 
 @pytest.mark.parametrize("path", LIMITED)
-@pytest.mark.parametrize("limit", ["abc", "1.5", "1e3", "0x10", "5 rows", "--1", "٣"])
-def test_an_unparsable_limit_is_400_before_the_project_is_looked_up(
-    bypass: Api, path: str, limit: str
-) -> None:
-    enveloped(bypass.get(f"/api/projects/x/{path}", limit=limit), 400)
+def test_an_unparsable_limit_is_400_for_an_unknown_project_too(bypass: Api, path: str) -> None:
+    for limit in ("abc", "1.5", "1e3", "0x10", "5 rows", "--1", "\u0663"):
+        enveloped(bypass.get(f"/api/projects/x/{path}", limit=limit), 400)
 
 
-@pytest.mark.parametrize("path", LIMITED)
-@pytest.mark.parametrize("limit", ["0", "-5", "1", "99999", "9" * 40, "-" + "9" * 40])
-def test_a_limit_that_is_a_whole_number_is_clamped_never_refused(world: World, path: str, limit: str) -> None:
-    body = put_there(world.api.get(f"/api/projects/{world.slug}/{path}", limit=limit))
-    assert body["count"] == 1 or (path == "assets" and limit.startswith("9"))
+def test_a_limit_that_is_a_whole_number_is_clamped_never_refused(world: World) -> None:
+    for path in LIMITED:
+        for limit in ("0", "-5", "1", "-" + "9" * 40):
+            assert world.get(f"{routes.P}/{path}", limit=limit)["count"] == 1
+        for limit in ("99999", "9" * 40):
+            assert world.get(f"{routes.P}/{path}", limit=limit)["count"] == (2 if path == "assets" else 1)
 
 
 @pytest.mark.parametrize("route", [route for route in routes.ROUTES if route.method == "GET"], ids=str)
