@@ -239,9 +239,11 @@ def test_more_jobs_than_the_batch_limit_fail_the_planning(plain: World, limit: i
     triggered(plain, scene_refs=scenes[:limit])
 
 
-def test_more_candidates_than_the_manifest_allows_fail_the_planning_of_a_dry_run_too(plain: World) -> None:
+def test_more_candidates_than_the_manifest_allows_fail_the_planning_of_a_paid_run(plain: World) -> None:
     configure(plain.project, manifest={"generation": {"max_candidates": 2}})
-    preflight(plain.api.post(plain.at(TRIGGER), {**SOURCE, "candidates": 3}))
+    put_scene(plain.project)
+    body = {"scene_refs": [f"{ROOT}/scenes/quay.png"], "mode": "run", "confirm_spend": True, "candidates": 3}
+    preflight(plain.api.post(plain.at(TRIGGER), body))
     triggered(plain, candidates=2)
 
 
