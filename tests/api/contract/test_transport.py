@@ -99,9 +99,14 @@ def test_a_body_that_is_no_object_is_422(bypass: Api, route: Route) -> None:
         enveloped(send(bypass, route, body), 422)
 
 
+def send_nothing(api: Api, route: Route, **headers: str) -> Answered:
+    """Send an empty body; with one, the client of Django's tests leaves the media type away."""
+    return Answered(api.client.generic(route.method, route.at(), b"", **headers))
+
+
 @pytest.mark.parametrize("route", [route for route in WITH_BODY if not route.body_optional], ids=str)
 def test_an_empty_body_is_400(bypass: Api, route: Route) -> None:
-    enveloped(bypass.raw(route.method, route.at(), b""), 400)
+    enveloped(send_nothing(bypass, route, CONTENT_TYPE="application/json"), 400)
 
 
 @pytest.mark.parametrize("route", [route for route in WITH_BODY if route.body_optional], ids=str)
@@ -110,8 +115,8 @@ def test_where_it_is_published_as_optional_an_empty_body_counts_as_an_empty_obje
 ) -> None:
     expected = send(bypass, route, {})
     for answered in (
-        bypass.raw(route.method, route.at(), b""),
-        bypass.raw(route.method, route.at(), b"", content_type=""),
+        send_nothing(bypass, route, CONTENT_TYPE="application/json"),
+        send_nothing(bypass, route),
     ):
         assert (answered.status, answered.body.get("error")) == (expected.status, expected.body.get("error"))
 
