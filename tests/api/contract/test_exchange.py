@@ -8,6 +8,7 @@ import pytest
 from django.core import serializers
 
 from projects.models import (
+    AuditEvent,
     Character,
     Project,
     PromptTemplate,
@@ -106,7 +107,8 @@ def refused(world: World, body: Body) -> tuple[int, str, str, str]:
 def dump() -> str:
     """All that an import could change."""
     models = (
-        Project, ProviderAccount, StyleGuide, Character, ReferenceSet, ReferenceItem, Secret, PromptTemplate
+        Project, ProviderAccount, StyleGuide, Character, ReferenceSet, ReferenceItem, Secret, PromptTemplate,
+        AuditEvent,
     )  # fmt: skip
     return "".join(serializers.serialize("json", model._default_manager.order_by("pk")) for model in models)
 
