@@ -16,9 +16,9 @@ from bootstrap.document import (
     Account,
     Document,
     Entry,
+    ImportedSettings,
     RefSet,
     SecretName,
-    SettingsIn,
     judged,
     mode_of,
     shown_config,
@@ -56,7 +56,7 @@ class ImportIn(Schema):
         None, description="`merge` (the default) keeps what is not named, `replace` empties given sections."
     )
     dry_run: StrictBool | None = Field(None, description="Only tell what would change.")
-    settings: SettingsIn | None = None
+    settings: ImportedSettings | None = None
     ai_response_text: StrictStr | None = Field(
         None,
         description="Ignored where `settings` is given.",
@@ -126,7 +126,7 @@ class TemplateShown(NamedShown):
     template_text: str
 
 
-class ItemShown(Schema):
+class ExchangedItem(Schema):
     """An item of a reference set."""
 
     label: str
@@ -141,7 +141,7 @@ class SetShown(Schema):
 
     name: str
     description: str
-    items: list[ItemShown]
+    items: list[ExchangedItem]
 
 
 class SecretShown(Schema):

@@ -36,14 +36,14 @@ SMALLEST, LARGEST = -(2**31), 2**31 - 1  # of the column
 Text = StrictStr | None
 
 
-class ProjectIn(BaseModel):
+class ImportedProject(BaseModel):
     """What the project is called; a field that is left out stays as it is."""
 
     name: Text = Field(None, examples=["Saltmarsh"])
     description: Text = Field(None, description="Blank clears it.", examples=["A town behind the dyke."])
 
 
-class AccountIn(BaseModel):
+class ImportedAccount(BaseModel):
     """One provider account, whole: what is left out gets its default."""
 
     provider_code: Text = Field(None, examples=["openai"])
@@ -56,7 +56,7 @@ class AccountIn(BaseModel):
     )
 
 
-class GuideIn(BaseModel):
+class ImportedGuide(BaseModel):
     """One style guide."""
 
     name: Text = Field(None, examples=["Studio Look"])
@@ -64,7 +64,7 @@ class GuideIn(BaseModel):
     notes: Text = Field(None, examples=["Since chapter 3."])
 
 
-class CharacterIn(BaseModel):
+class ImportedCharacter(BaseModel):
     """One character."""
 
     name: Text = Field(None, examples=["Mira"])
@@ -72,7 +72,7 @@ class CharacterIn(BaseModel):
     prompt_text: Text = Field(None, examples=["a tall woman with grey eyes"])
 
 
-class ItemIn(BaseModel):
+class ImportedItem(BaseModel):
     """One item of a reference set: at least one of the two contents is needed."""
 
     label: Text = Field(None, examples=["Front"])
@@ -82,38 +82,38 @@ class ItemIn(BaseModel):
     metadata_json: JsonValue = Field(None, description="Any JSON.", examples=[{}])
 
 
-class SetIn(BaseModel):
+class ImportedSet(BaseModel):
     """One reference set; `items` must be there and becomes all that the set has."""
 
     name: Text = Field(None, examples=["Hero Faces"])
     description: Text = Field(None, examples=["Mira from all sides."])
-    items: list[ItemIn] | None = Field(None, description="`[]` for an empty set.")
+    items: list[ImportedItem] | None = Field(None, description="`[]` for an empty set.")
 
 
-class SecretIn(BaseModel):
+class ImportedSecret(BaseModel):
     """That a secret is needed; a value is never taken."""
 
     provider_code: Text = Field(None, examples=["openai"])
     secret_name: Text = Field(None, examples=["api_key"])
 
 
-class TemplateIn(BaseModel):
+class ImportedTemplate(BaseModel):
     """One prompt template."""
 
     name: Text = Field(None, examples=["Opening"])
     template_text: Text = Field(None, examples=["Draw {character} at the quay."])
 
 
-class SettingsIn(BaseModel):
+class ImportedSettings(BaseModel):
     """The sections; one that is left out or null is not touched."""
 
-    project: ProjectIn | None = None
-    provider_accounts: list[AccountIn] | None = None
-    style_guides: list[GuideIn] | None = None
-    characters: list[CharacterIn] | None = None
-    reference_sets: list[SetIn] | None = None
-    secrets: list[SecretIn] | None = None
-    prompt_templates: list[TemplateIn] | None = None
+    project: ImportedProject | None = None
+    provider_accounts: list[ImportedAccount] | None = None
+    style_guides: list[ImportedGuide] | None = None
+    characters: list[ImportedCharacter] | None = None
+    reference_sets: list[ImportedSet] | None = None
+    secrets: list[ImportedSecret] | None = None
+    prompt_templates: list[ImportedTemplate] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def mode_of(*given: str | None) -> str:
     return mode
 
 
-def judged(raw: SettingsIn, mode: str, repairs: Sequence[str] = ()) -> Document:
+def judged(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> Document:
     """The document of a payload, trimmed. Raises `Invalid` with all that is wrong with it."""
     n_entries = sum(len(getattr(raw, section) or ()) for section in SECTIONS)
     n_entries += sum(len(one.items or ()) for one in raw.reference_sets or ())
@@ -297,7 +297,7 @@ class _Judge:
         self.problems: list[tuple[str, str]] = []
         self.place = ""
 
-    def project(self, raw: ProjectIn) -> ProjectPatch:
+    def project(self, raw: ImportedProject) -> ProjectPatch:
         self.place = "project"
         return ProjectPatch(
             name=None if raw.name is None else self.needed("project.name", raw.name, LONGEST_NAME),
@@ -317,7 +317,7 @@ class _Judge:
                 made.append(entry)
         return made
 
-    def provider_accounts(self, raw: AccountIn) -> Account:
+    def provider_accounts(self, raw: ImportedAccount) -> Account:
         code = self.code(raw.provider_code)
         name = self.text("provider_accounts[].display_name", raw.display_name, LONGEST_NAME)
         ref = self.text("provider_accounts[].account_ref", raw.account_ref, LONGEST_NAME)
@@ -332,21 +332,21 @@ class _Judge:
             )
         return Account(code, name or code, ref, address, raw.enabled is not False, config)
 
-    def style_guides(self, raw: GuideIn) -> Guide:
+    def style_guides(self, raw: ImportedGuide) -> Guide:
         return Guide(
             self.needed("style_guides[].name", raw.name, LONGEST_NAME),
             self.needed("style_guides[].instructions", raw.instructions),
             self.text("style_guides[].notes", raw.notes),
         )
 
-    def characters(self, raw: CharacterIn) -> Figure:
+    def characters(self, raw: ImportedCharacter) -> Figure:
         return Figure(
             self.needed("characters[].name", raw.name, LONGEST_NAME),
             self.text("characters[].description", raw.description),
             self.text("characters[].prompt_text", raw.prompt_text),
         )
 
-    def reference_sets(self, raw: SetIn) -> RefSet:
+    def reference_sets(self, raw: ImportedSet) -> RefSet:
         name = self.needed("reference_sets[].name", raw.name, LONGEST_NAME)
         description = self.text("reference_sets[].description", raw.description)
         if raw.items is None:
@@ -359,7 +359,7 @@ class _Judge:
         self.place = outer
         return RefSet(name, description, tuple(sorted(items, key=lambda item: item.sort_order)))
 
-    def item(self, raw: ItemIn) -> Item:
+    def item(self, raw: ImportedItem) -> Item:
         label = self.needed("reference_sets[].items[].label", raw.label, LONGEST_LABEL)
         uri = self.text("reference_sets[].items[].content_uri", raw.content_uri, LONGEST_URI)
         text = self.text("reference_sets[].items[].content_text", raw.content_text)
@@ -373,11 +373,11 @@ class _Judge:
             self.wrong("sort_order", f"Field 'reference_sets[].items[].sort_order' {span}")
         return Item(label, uri, text, order, {} if raw.metadata_json is None else raw.metadata_json)
 
-    def secrets(self, raw: SecretIn) -> SecretName:
+    def secrets(self, raw: ImportedSecret) -> SecretName:
         code = self.code(raw.provider_code)
         return SecretName(code, self.needed("secrets[].secret_name", raw.secret_name, LONGEST_NAME))
 
-    def prompt_templates(self, raw: TemplateIn) -> Template:
+    def prompt_templates(self, raw: ImportedTemplate) -> Template:
         return Template(
             self.needed("prompt_templates[].name", raw.name, LONGEST_NAME),
             self.needed("prompt_templates[].template_text", raw.template_text),

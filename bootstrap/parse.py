@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bootstrap.document import SECTIONS, SettingsIn, refused
+from bootstrap.document import SECTIONS, ImportedSettings, refused
 from bootstrap.lenient import DEEPEST, Broken, Budget, read, strict
 from projects.errors import Invalid
 
@@ -26,7 +26,7 @@ OPENING = re.compile(r"\{(?=\s*[\"“”„‟}/])")  # what could begin an obje
 class Answer:
     """The settings in an answer, the mode it asks for (None: it does not say), and what was mended."""
 
-    settings: SettingsIn
+    settings: ImportedSettings
     mode: str | None
     repairs: list[str] = field(default_factory=list)
 
@@ -50,7 +50,7 @@ def answer_of(text: str) -> Answer:
     return Answer(settings, mode, repairs)
 
 
-def _read(value: Any) -> tuple[SettingsIn, str | None]:
+def _read(value: Any) -> tuple[ImportedSettings, str | None]:
     """The settings, in a wrapper or bare, and the mode beside them."""
     if not isinstance(value, dict):
         raise refused([("", "a JSON object is expected")], error=UNREADABLE)
@@ -66,7 +66,7 @@ def _read(value: Any) -> tuple[SettingsIn, str | None]:
         if not prefix and wrapped is not None and not bare:
             break
         try:
-            settings = SettingsIn.model_validate(candidate)
+            settings = ImportedSettings.model_validate(candidate)
         except ValidationError as error:
             problems += _problems(error, prefix)
             continue

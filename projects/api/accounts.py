@@ -30,8 +30,8 @@ class ProviderAccountOut(Schema):
     base_url: str = Field(description="Of a compatible server; '' for the provider's own.")
     enabled: bool = Field(description="Whether runs may call it.")
     config_json: JsonValue = Field(description="Model, size, quality, prices and the like.")
-    max_concurrency: int | None = Field(description="Calls at once; null: no limit.")
-    requests_per_minute: int | None = Field(description="Null: no limit.")
+    max_concurrency: int = Field(description="Calls at once; 0: no limit.")
+    requests_per_minute: int = Field(description="0: no limit.")
     created_at: str
     updated_at: str
 
@@ -206,8 +206,8 @@ def _shown(account: ProviderAccount) -> dict[str, Any]:
         "base_url": account.base_url,
         "enabled": account.enabled,
         "config_json": account.config,
-        "max_concurrency": account.max_concurrency,
-        "requests_per_minute": account.requests_per_minute,
+        "max_concurrency": account.max_concurrency or 0,
+        "requests_per_minute": account.requests_per_minute or 0,
         "created_at": moment(account.created_at),
         "updated_at": moment(account.updated_at),
     }

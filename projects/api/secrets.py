@@ -182,10 +182,10 @@ def rotate_secrets(request: ApiRequest, slug: str, payload: RotateIn) -> dict[st
 )
 def delete_secret(request: ApiRequest, slug: str, provider_code: str, secret_name: str) -> dict[str, object]:
     """Forget a secret."""
-    code, name = secrets.named(provider_code, secret_name)
+    secrets.named(provider_code, secret_name)
     project = project_of(request, missing=NOT_FOUND)
     try:
-        event = secrets.delete_secret(project, code, name, by=request.principal)
+        event = secrets.delete_secret(project, provider_code, secret_name, by=request.principal)
     except NotFound:
         raise NotFound(NOT_FOUND) from None
     return {"audit_id": str(event.pk)}

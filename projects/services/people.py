@@ -24,7 +24,7 @@ def first_owner(*, by: Principal = OPERATOR) -> User:
     with transaction.atomic():
         user, created = User.objects.get_or_create(
             username=FIRST_OWNER,
-            defaults={"display_name": "Local owner", "is_staff": True, "is_superuser": True},
+            defaults={"display_name": "Local User", "is_staff": True, "is_superuser": True},
         )
         if created:
             user.set_unusable_password()

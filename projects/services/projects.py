@@ -10,9 +10,7 @@ from projects.models import AuditEvent, Membership, Project, ProjectStorage, Use
 from projects.names import slugified
 from projects.texts import optional_text, required_text
 
-# Addresses that mean something else on our pages.
 LONGEST_NAME = 200
-RESERVED_SLUGS = frozenset({"new"})
 SLUG_OF_ANOTHER = "Project slug is already used by another user. Choose a different slug."
 
 
@@ -78,8 +76,6 @@ def _created(
     # The slug names a folder, and file systems stop at 255 bytes.
     if len(name) > LONGEST_NAME or len(slug) > LONGEST_NAME:
         raise Invalid(f"The name has more than {LONGEST_NAME} characters: choose a shorter one")
-    if slug in RESERVED_SLUGS:
-        raise Invalid(f"“{name}” can't be used as a name: choose another one")
     try:
         with transaction.atomic():
             project = Project.objects.create(name=name, slug=slug, description=description.strip())

@@ -85,7 +85,8 @@ def delete_secret(project: Project, provider_code: str, secret_name: str, *, by:
         pk = secret.pk
         secret.delete()
         secret.pk = pk
-        return audit.record(project, "secret.delete", secret, by=by, provider_code=code, secret_name=name)
+        as_sent = {"provider_code": provider_code, "secret_name": secret_name}
+        return audit.record(project, "secret.delete", secret, by=by, **as_sent)
 
 
 def secret_value(project: Project, provider_code: str, secret_name: str) -> str:

@@ -213,6 +213,12 @@ BODIES: dict[tuple[str, str], Body | Callable[[Things], Body]] = {
         "provider_code": "photoroom", "secret_name": "api_key", "secret_value": SECRET_VALUE
     },
     ("POST", f"{PROJECT}/secrets/rotate"): {"force": True},
+    ("POST", f"{PROJECT}/runs/{{}}/cancel"): {},
+    ("POST", f"{PROJECT}/runs/{{}}/pause"): {},
+    ("POST", f"{PROJECT}/runs/{{}}/resume"): {},
+    ("POST", f"{PROJECT}/runs/{{}}/retry"): {"confirm_spend": True},
+    ("POST", f"{PROJECT}/exports"): lambda things: {"run_id": things.ids["runs"][0]},
+    ("POST", f"{PROJECT}/agent/instructions/{{}}/callback"): {"status": "done"},
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
@@ -12,6 +13,12 @@ from projects.models import AuditEvent, Membership, Project, User
 from projects.services.people import first_owner
 from tests.api.conftest import Api
 from tests.factories import make_project, make_run, make_user
+
+
+def add_member(slug: str, username: str) -> None:
+    project, user = Project.objects.get(slug=slug), User.objects.get(username=username)
+    Membership.objects.create(project=project, user=user, role=Role.VIEWER)
+
 
 TAKEN = "Project slug is already used by another user. Choose a different slug."
 NOT_AUTHORIZED = "Token is not authorized for this project"
@@ -41,12 +48,19 @@ def test_a_project_needs_a_name_and_an_address_that_pages_can_have(bypass: Api) 
         ({}, "Field 'name' is required"),
         ({"name": "  "}, "Field 'name' is required"),
         ({"name": "x" * 201}, "Field 'name' has 201 characters: use at most 200"),
-        ({"name": "New"}, "“New” can't be used as a name: choose another one"),
         ({"name": "x", "slug": "s" * 201}, "The name has more than 200 characters: choose a shorter one"),
     ):
         assert bypass.post("/api/projects", body).error == (400, "validation", "validation_error", error)
     assert bypass.post("/api/projects", {"name": "日本"}).body["project"]["slug"] == "project"
     assert not Project.objects.exclude(slug="project").exists()
+
+
+def test_a_project_may_be_called_new(bypass: Api, alice_client: Client) -> None:
+    """Its pages lie below `/projects/new/`, the form for another one at `/projects/new`."""
+    bypass.post("/api/projects", {"name": "New"})
+    add_member("new", "alice")
+    assert "New" in alice_client.get("/projects/new/").content.decode()
+    assert alice_client.get("/projects/new").status_code == 200
 
 
 def test_a_slug_belongs_to_one_owner(bypass: Api) -> None:

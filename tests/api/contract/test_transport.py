@@ -159,7 +159,7 @@ def test_a_missing_field_is_never_a_schema_error(bypass: Api, route: Route) -> N
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "sections",
     [
         {"style_guides": {}}, {"style_guides": [1]}, {"style_guides": [{"name": 1, "instructions": "i"}]},
         {"characters": "Mira"}, {"characters": [{"name": "M", "prompt_text": 1}]}, {"project": []},
@@ -169,8 +169,8 @@ def test_a_missing_field_is_never_a_schema_error(bypass: Api, route: Route) -> N
         {"secrets": [{"provider_code": 1, "secret_name": "n"}]}, {"prompt_templates": [[]]},
     ],
 )  # fmt: skip
-def test_wrong_types_inside_imported_settings_are_422(bypass: Api, settings: dict[str, object]) -> None:
-    enveloped(send(bypass, BY_NUMBER[9], {"settings": settings}), 422)
+def test_wrong_types_inside_imported_settings_are_422(bypass: Api, sections: dict[str, object]) -> None:
+    enveloped(send(bypass, BY_NUMBER[9], {"settings": sections}), 422)
 
 
 # Hostile values: refused, never a fault of the server
