@@ -8,6 +8,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
+from kroma_site.glossary import EXAMPLES, MEANINGS
 from projects.access import LEAST_ROLE
 from projects.api.base import Bearer
 
@@ -29,11 +30,11 @@ TAGS = {
     "storage": "Where the files of a project lie, and where they are mirrored.",
     "runs": "Runs of the pipeline: planned, triggered, watched and steered.",
     "assets": "Files that runs made, and what was made from what.",
-    "analytics": "What checks found out about files, and what runs cost.",
+    "quality and costs": "What checks found out about files, and what runs cost.",
     "exports": "Packages of a project's files.",
     "library": "The continuity library: prompt templates, style guides and characters.",
-    "accounts": "How a project reaches its image providers.",
-    "references": "Sets of references, and their items.",
+    "provider accounts": "How a project reaches its image providers.",
+    "reference sets": "Sets of references, and their items.",
     "chat": "Conversations about a project.",
     "instructions": "Instructions that an agent carries out once a person has confirmed them.",
     "secrets": "Encrypted values, which can be written and never read.",
@@ -103,22 +104,6 @@ REQUEST_ID: Json = {
     "X-Request-ID": {"description": "Names the request in the server's log.", "schema": {"type": "string"}}
 }
 
-# Fields and parameters that mean the same wherever they stand and say nothing of themselves.
-COMMON = {
-    "ok": "Whether the request was carried out.",
-    "id": "The id of this row, a UUID.",
-    "deleted": "Always true: it is gone.",
-    "project_id": "The project it belongs to.",
-    "created_at": "When it was made, in UTC.",
-    "updated_at": "When it was last changed, in UTC.",
-    "audit_id": "The id of the event in the audit trail that records this change.",
-    "error_kind": "The family of the error: who has to look at it.",
-    "error_code": "What programs tell errors apart by.",
-    "slug": "The project's slug, in any spelling that normalises to it.",
-    "provider_code": "The code of a provider, such as `openai`; it is normalised.",
-    "secret_name": "The name of a secret; case counts.",
-}
-
 
 class Document(OpenAPISchema):
     """The document as ninja makes it, without letting one schema or operation hide another."""
@@ -141,19 +126,22 @@ class Document(OpenAPISchema):
 def document_of(api: NinjaAPI, mounted: Mounted, *, path_prefix: str) -> Document:
     """The complete document. Raises `ImproperlyConfigured` for names that stand for two things."""
     document = Document(api, path_prefix)
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        _complete_properties(schema)
+    if "JsonValue" in schemas:
+        schemas["JsonValue"]["description"] = "Any JSON value."
     used = set()
     for method, path, operation in mounted:
         described = document["paths"].get(path, {}).get(method.lower())
         if described is not None:  # a route may be left out of the schema
             _complete(described, method, path, operation)
-            _complete_body(described, document["components"]["schemas"])
+            _complete_body(described, schemas)
             used.update(described.get("tags", ()))
     for item in document["paths"].values():
         item.pop("head", None)  # answered wherever GET is
     if unknown := used - TAGS.keys():
         raise ImproperlyConfigured(f"Tags without a description: {', '.join(sorted(unknown))}")
-    for schema in document["components"]["schemas"].values():
-        _complete_properties(schema)
     document["components"]["securitySchemes"] = {
         BEARER: {
             "type": "http",
@@ -200,13 +188,17 @@ def _complete(described: Json, method: str, path: str, operation: Operation) -> 
             answer["description"], example = ERRORS[int(status)]
             for content in answer.get("content", {}).values():
                 content["example"] = _envelope(int(status), *example)
-        elif not answer.get("content"):
+        elif not answer.get("content") or _is_file(answer["content"]):
             answer["content"] = {"application/octet-stream": {}}  # a file, of whatever kind
 
 
+def _is_file(content: Json) -> bool:
+    return any(told.get("schema", {}).get("format") == "binary" for told in content.values())
+
+
 def _common(name: str, path: str) -> str:
-    if name in COMMON:
-        return COMMON[name]
+    if name in MEANINGS:
+        return MEANINGS[name]
     before = path.partition(f"/{{{name}}}")[0].rpartition("/")[2].replace("-", " ")
     return f"One of the {before}, by its id exactly as it was given out."
 
@@ -217,9 +209,12 @@ def _envelope(status: int, error: str, kind: str, code: str) -> Json:
 
 
 def _complete_properties(schema: Json) -> None:
+    is_request = schema.get("title", "").endswith(("In", "Patch"))
     for name, described in schema.get("properties", {}).items():
-        if name in COMMON and "$ref" not in described:
-            described.setdefault("description", COMMON[name])
+        if name in MEANINGS and "$ref" not in described:
+            described.setdefault("description", MEANINGS[name])
+        if is_request and name in EXAMPLES:
+            described.setdefault("examples", [EXAMPLES[name]])
 
 
 def _complete_body(described: Json, schemas: Json) -> None:
@@ -227,10 +222,13 @@ def _complete_body(described: Json, schemas: Json) -> None:
     for content in described.get("requestBody", {}).get("content", {}).values():
         if "example" in content or "examples" in content:
             continue
-        properties = resolved(content["schema"], schemas).get("properties", {})
-        content["example"] = {
-            name: field["examples"][0] for name, field in properties.items() if field.get("examples")
+        schema = resolved(content["schema"], schemas)
+        fields = {
+            name: field["examples"][0]
+            for name, field in schema.get("properties", {}).items()
+            if field.get("examples")
         }
+        content["example"] = schema.get("examples", [fields])[0]
 
 
 def resolved(schema: Json, schemas: Json) -> Json:

@@ -20,10 +20,10 @@ from pipeline.models import (
     ChatMessage,
     ChatSession,
     CostEvent,
-    Export,
     QualityReport,
 )
 from pipeline.models.copilot import AgentInstructionEvent
+from pipeline.services.exports import create_export
 from projects.access import OPERATOR, Action, Role
 from projects.models import (
     ApiToken,
@@ -151,7 +151,7 @@ def make_things(project: Project) -> Things:
         "asset-links": AssetLink.objects.create(
             project=project, parent=one, child=two, link_type="derived_from"
         ),
-        "exports": Export.objects.create(project=project, status="completed", export_format="zip"),
+        "exports": create_export(run, by=OPERATOR)[0],
         "prompt-templates": PromptTemplate.objects.create(project=project, name="Base", template_text="Ink."),
         "style-guides": StyleGuide.objects.create(project=project, name="Ink", instructions="Hard blacks."),
         "characters": Character.objects.create(project=project, name="Mara"),
