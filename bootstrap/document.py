@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr
 
 from projects.errors import Invalid
 from projects.names import slugified
 from projects.redaction import credential_paths, redacted
+from projects.services.accounts import check_address, check_size
 from projects.texts import LONGEST_NAME, LONGEST_TEXT, optional_text, required_text
 
 SCHEMA_VERSION = "kroma.bootstrap.v1"
@@ -322,9 +322,15 @@ class _Judge:
         name = self.text("provider_accounts[].display_name", raw.display_name, LONGEST_NAME)
         ref = self.text("provider_accounts[].account_ref", raw.account_ref, LONGEST_NAME)
         address = self.text("provider_accounts[].base_url", raw.base_url, LONGEST_ADDRESS)
-        if _has_password(address):
-            self.wrong("base_url", "Field 'provider_accounts[].base_url' must not hold a name or a password")
         config = {} if raw.config_json is None else raw.config_json
+        for field, check, value in (
+            ("base_url", check_address, address),
+            ("config_json", check_size, config),
+        ):
+            try:
+                check(value)
+            except Invalid as error:
+                self.wrong(field, str(error))
         for path in credential_paths(without_markers(config)):
             self.wrong(
                 f"config_json.{path}".rstrip("."),
@@ -417,11 +423,3 @@ def without_markers(config: Any) -> Any:
 def shown_config(config: Any) -> Any:
     """The config as it may be seen: a marker in place of each credential."""
     return redacted(config, KEPT)
-
-
-def _has_password(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        return bool(parts.username or parts.password)
-    except ValueError:
-        return False

@@ -19,6 +19,7 @@ UNREADABLE = f"Could not parse bootstrap JSON from '{FIELD}'"
 KNOWN = {"settings", "project", *SECTIONS}
 
 FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+BEGUN = re.compile(r"\{\s*[\"“”„‟][^\"“”„‟]*[\"“”„‟]\s*:")  # what is meant as an object
 OPENING = re.compile(r"\{(?=\s*[\"“”„‟}/])")  # what could begin an object
 
 
@@ -135,6 +136,8 @@ def _in_prose(text: str, budget: Budget) -> tuple[Any, list[str]]:
         except Broken as error:
             if error.truncated:
                 raise
+            if BEGUN.match(text, opening.start()):
+                raise  # the objects inside a broken one are parts of an answer, not answers
             problem = problem or error
             at = opening.end()
             continue

@@ -95,10 +95,9 @@ def check_fields(changes: Mapping[str, object]) -> None:
         limit = changes.get(name)
         if limit is not None and not (isinstance(limit, int) and 1 <= limit <= LARGEST_LIMIT):
             raise Invalid(f"'{name}' is {limit}: use a whole number from 1, or none for no limit")
-    _check_address(changes.get("base_url"))
+    check_address(changes.get("base_url"))
     config = changes.get("config")
-    if config and len(json.dumps(config)) > LARGEST_CONFIG:
-        raise Invalid(f"Field 'config_json' has more than {LARGEST_CONFIG // 1024} KiB")
+    check_size(config)
     if paths := credential_paths(config):
         named = ", ".join(path or "its value" for path in paths)
         raise Invalid(
@@ -116,7 +115,14 @@ def _written(project: Project, code: str, changes: Mapping[str, object]) -> tupl
     )
 
 
-def _check_address(base_url: object) -> None:
+def check_size(config: object) -> None:
+    """Refuse a configuration that is endless. Raises `Invalid`."""
+    if config and len(json.dumps(config)) > LARGEST_CONFIG:
+        raise Invalid(f"Field 'config_json' has more than {LARGEST_CONFIG // 1024} KiB")
+
+
+def check_address(base_url: object) -> None:
+    """Refuse what is no address of a server, or holds a password. Raises `Invalid`."""
     if not base_url:
         return
     try:

@@ -313,3 +313,21 @@ def test_a_failure_in_the_last_statement_leaves_nothing(
     assert answered.status == 400
     assert "meanwhile" in answered.body["error"]
     assert dump() == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"base_url": "ftp://x.example"}, "base_url"),
+        ({"base_url": "https://me:pw@x.example"}, "base_url"),
+        ({"config_json": {"a": "x" * 70_000}}, "config_json"),
+    ],
+)
+def test_an_account_is_held_to_the_rules_of_accounts(
+    bypass: Api, project: Project, fields: dict[str, object], where: str
+) -> None:
+    settings = {"provider_accounts": [{"provider_code": "x", **fields}]}
+    answered = bypass.post(IMPORT, {"settings": settings})
+    assert answered.status == 400
+    assert [one["path"] for one in answered.body["details"]] == [f"provider_accounts[0].{where}"]
+    assert not ProviderAccount.objects.exists()

@@ -140,3 +140,16 @@ def test_mutated_answers_are_read_or_refused() -> None:
             told.add(str(error))
     assert UNPARSED in told
     assert told <= {UNPARSED, UNREADABLE}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"settings": {"characters": []} "mode": "replace"}',
+        'Here it is: {"settings": {"characters": []} "mode": "replace"}',
+        '```json\n{"characters": [{"name": "Mara"} {"name": "Tom"}], "style_guides": []}\n```',
+    ],
+)
+def test_a_part_of_a_broken_answer_is_no_answer(text: str) -> None:
+    with pytest.raises(Invalid, match="Could not parse JSON"):
+        answer_of(text)
