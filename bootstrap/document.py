@@ -323,14 +323,14 @@ class _Judge:
         ref = self.text("provider_accounts[].account_ref", raw.account_ref, LONGEST_NAME)
         address = self.text("provider_accounts[].base_url", raw.base_url, LONGEST_ADDRESS)
         config = {} if raw.config_json is None else raw.config_json
-        for field, check, value in (
+        for place, check, value in (
             ("base_url", check_address, address),
             ("config_json", check_size, config),
         ):
             try:
                 check(value)
             except Invalid as error:
-                self.wrong(field, str(error))
+                self.wrong(place, str(error))
         for path in credential_paths(without_markers(config)):
             self.wrong(
                 f"config_json.{path}".rstrip("."),
