@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 
 PATIENCE = 60  # seconds for one answer
-FIRST_TOKEN_LABEL = "smoke"
 
 
 class Failed(Exception):
@@ -97,7 +96,7 @@ class Walk:
 
     def _tokens(self) -> None:
         if not self.token:
-            made = self._asked("POST", "/auth/token", {"label": FIRST_TOKEN_LABEL}, token="")
+            made = self._asked("POST", "/auth/token", {"label": "smoke"}, token="")
             self.token = made["auth_token"]["token"]
         made = self._asked("POST", "/auth/token", {"label": "smoke, revoked at once", "role": "viewer"})
         second = made["auth_token"]
