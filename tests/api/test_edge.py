@@ -79,6 +79,7 @@ def test_a_scoped_token_reaches_its_project_only(project: Project, caller: Calla
     assert scoped.get(f"/api/projects/{second.slug}/nothing").status == 404
 
 
+@pytest.mark.acceptance("U-07")
 def test_the_bypass_is_for_this_machine_only(bypass: Api) -> None:
     assert bypass.get("/api/nothing").status == 404
     for more in (
@@ -97,10 +98,12 @@ def test_the_bypass_needs_a_loopback_bind(bypass: Api, settings: Settings, bound
     assert bypass.get("/api/projects").status == 401
 
 
+@pytest.mark.acceptance("A-05", "A-11")
 def test_a_route_or_method_that_does_not_exist_has_the_envelope(bypass: Api) -> None:
-    answer = bypass.get("/api/nothing")
-    assert answer.status == 404
-    assert set(answer.body) == BODY_KEYS
+    for path in ("/api/nothing", "/api/voice/requests"):
+        answer = bypass.get(path)
+        assert answer.status == 404
+        assert set(answer.body) == BODY_KEYS
     answer = bypass.raw("DELETE", "/health", b"")
     assert answer.status == 405
     assert answer.response["Allow"] == "GET, HEAD"

@@ -114,6 +114,7 @@ def described(document: Json) -> Iterator[tuple[Route, Json]]:
         yield route, document["paths"][route.path][route.method.lower()]
 
 
+@pytest.mark.acceptance("A-03")
 def test_the_document_lists_exactly_the_mounted_routes(document: Json) -> None:
     listed = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert listed == {(route.method, route.path) for route in routes()}
@@ -158,6 +159,7 @@ def test_every_route_says_what_it_is(document: Json) -> None:
     }
 
 
+@pytest.mark.acceptance("A-09")
 def test_every_route_says_who_may_call_it(document: Json) -> None:
     assert set(document["components"]["securitySchemes"]) == {"bearer"}
     for route, operation in described(document):
@@ -171,6 +173,7 @@ def test_every_route_says_who_may_call_it(document: Json) -> None:
             assert operation["x-required-role"] in set(Role), route.name
 
 
+@pytest.mark.acceptance("A-11")
 def test_every_error_has_the_envelope_and_an_example(document: Json) -> None:
     schemas = document["components"]["schemas"]
     shared = jsonschema_rs.validator_for(schemas["ErrorAnswer"])
@@ -188,6 +191,7 @@ def test_every_error_has_the_envelope_and_an_example(document: Json) -> None:
             assert list(shared.iter_errors(content["example"])) == [], f"{route.name}: {status}"
 
 
+@pytest.mark.acceptance("A-10")
 def test_every_success_is_described_and_every_property_of_it(document: Json) -> None:
     schemas = document["components"]["schemas"]
     for route, operation in described(document):

@@ -51,6 +51,7 @@ def made(answer: Answered) -> dict[str, Any]:
 # --- Making one -------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("U-01", "U-03")
 def test_a_token_is_shown_once_and_kept_as_a_hash(bypass: Api) -> None:
     token = made(bypass.post("/auth/token", {"label": "  nightly  "}))
     value = token["token"]
@@ -222,6 +223,7 @@ def test_a_person_sees_and_revokes_own_tokens_only(project: Project, caller: Cal
 # --- The list, and revoking -------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("U-04")
 def test_the_list_has_all_newest_first(bypass: Api, alice: User) -> None:
     make_token(user=alice, label="old", created_at=timezone.now() - timedelta(days=2))
     make_token(user=alice, label="ended", revoked_at=timezone.now())
@@ -248,6 +250,7 @@ def test_the_list_takes_as_many_queries_for_many(
         bypass.get("/auth/tokens")
 
 
+@pytest.mark.acceptance("U-05")
 def test_a_revoked_token_is_refused_at_once_and_stays_as_it_was(project: Project) -> None:
     alice = User.objects.get(username="alice")
     caller, other = Api(make_token(user=alice)), Api(make_token(user=alice))
@@ -281,6 +284,7 @@ def test_a_use_is_noted(project: Project, caller: Callable[..., Api]) -> None:
 # --- The first one ----------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("U-08")
 def test_the_first_token_is_made_without_one_and_only_the_first(db: None) -> None:
     token = made(Api().post("/auth/token", {"label": "first"}))
     assert ApiToken.objects.get().user.username == "local"

@@ -18,6 +18,7 @@ from tests.factories import png
 from tests.machine import PATIENCE, Machine, alive, command_of, free_port, get, until, worker_main
 
 
+@pytest.mark.acceptance("A-01", "A-06", "A-14", "A-15")
 def test_up_starts_from_nothing_lets_the_owner_in_and_stops_without_a_rest(machine: Machine) -> None:
     port = free_port()
     up = machine.start("up", "--bind", f"127.0.0.1:{port}", "--workers", "1", name="up")

@@ -17,6 +17,7 @@ def test_the_table_of_the_contract_has_74_routes_and_health_counts_them(db: None
     assert put_there(Api().get("/health"))["route_count"] == 74
 
 
+@pytest.mark.acceptance("A-04")
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_an_empty_request_gets_the_status_of_the_matrix(bypass: Api, route: Route) -> None:
     answered = route.send(bypass, body={})
@@ -38,6 +39,7 @@ def test_with_a_token_an_unknown_project_is_forbidden_whatever_is_asked(
     )  # fmt: skip
 
 
+@pytest.mark.acceptance("U-06")
 @pytest.mark.parametrize("route", ROUTES[1:], ids=str)
 def test_without_a_token_everything_but_health_is_unauthorized(project: Project, route: Route) -> None:
     make_token(user=project.memberships.get(role="owner").user)  # so that no first token can be made
