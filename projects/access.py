@@ -84,13 +84,6 @@ OPERATOR = Principal(operator=True, called="operator")
 NOBODY = Principal()
 
 
-def lower(one: str, other: str) -> str:
-    """The role of the two that may do less; one that is unknown may nothing."""
-    if one not in set(Role) or other not in set(Role):
-        return ""
-    return max(Role(one), Role(other), key=lambda role: role.rank)
-
-
 def allows(role: str, action: Action) -> bool:
     """Whether a member of this role may do it; an unknown role may nothing."""
     return role in set(Role) and Role(role).rank <= LEAST_ROLE[action].rank
