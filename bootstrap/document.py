@@ -10,7 +10,10 @@ from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictS
 from projects.errors import Invalid
 from projects.names import slugified
 from projects.redaction import credential_paths, redacted
+from projects.services.accounts import LONGEST as LONGEST_OF_ACCOUNT
 from projects.services.accounts import check_address, check_size
+from projects.services.library import LONGEST as LONGEST_OF_ENTRY
+from projects.services.library import PLACES
 from projects.texts import LONGEST_NAME, LONGEST_TEXT, optional_text, required_text
 
 SCHEMA_VERSION = "kroma.bootstrap.v1"
@@ -27,11 +30,8 @@ SECTIONS = (
 )
 MOST_ENTRIES = 20_000
 MOST_PROBLEMS = 100  # that one answer lists
-LONGEST_CODE = 100
-LONGEST_LABEL = 300
-LONGEST_ADDRESS = 500
-LONGEST_URI = 1000
-SMALLEST, LARGEST = -(2**31), 2**31 - 1  # of the column
+LONGEST_CODE, LONGEST_ADDRESS = LONGEST_OF_ACCOUNT["provider_code"], LONGEST_OF_ACCOUNT["base_url"]
+LONGEST_LABEL, LONGEST_URI = LONGEST_OF_ENTRY["label"], LONGEST_OF_ENTRY["content_uri"]
 
 Text = StrictStr | None
 
@@ -374,8 +374,8 @@ class _Judge:
             needs = "requires at least one of: content_uri, content_text"
             self.wrong("", f"Field 'reference_sets[].items[]' {needs}")
         order = raw.sort_order or 0
-        if not SMALLEST <= order <= LARGEST:
-            span = f"must be between {SMALLEST} and {LARGEST}"
+        if not PLACES[0] <= order <= PLACES[1]:
+            span = f"must be between {PLACES[0]} and {PLACES[1]}"
             self.wrong("sort_order", f"Field 'reference_sets[].items[].sort_order' {span}")
         return Item(label, uri, text, order, {} if raw.metadata_json is None else raw.metadata_json)
 

@@ -5,10 +5,11 @@ guess, and close what broke off.
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
+
+from projects import strictjson
 
 DEEPEST = 64  # levels, as in a request's body
 MOST_REPAIRS = 50  # that are listed
@@ -43,7 +44,7 @@ class Budget:
 def strict(text: str) -> Any:
     """The value of an exact JSON text. Raises `Broken`."""
     try:
-        return json.loads(text, parse_constant=_refused, parse_float=_finite)
+        return strictjson.parsed(text)
     except RecursionError:
         raise Broken(f"it is nested too deeply: use at most {DEEPEST} levels") from None
     except json.JSONDecodeError as error:
@@ -62,17 +63,6 @@ def read(text: str, start: int, budget: Budget) -> tuple[Any, int, list[str]]:
 def place(text: str, at: int) -> str:
     """A position in words, counted from 1."""
     return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
-
-
-def _refused(constant: str) -> float:
-    raise Broken(f"{constant} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise Broken(f"{text[:20]} is too large a number")
-    return number
 
 
 @dataclass

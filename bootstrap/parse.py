@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from bootstrap.document import SECTIONS, ImportedSettings, refused
 from bootstrap.lenient import DEEPEST, Broken, Budget, read, strict
 from projects.errors import Invalid
+from projects.strictjson import is_storable
 
 LONGEST = 2 * 1024 * 1024  # bytes
 MOST_TRIES = 500  # braces in prose that are looked at
@@ -175,17 +176,13 @@ def _unusable(value: Any) -> tuple[str, str] | None:
         for path, one in level:
             if isinstance(one, dict):
                 inner += ((f"{path}.{key}"[:200], of_key) for key, of_key in one.items())
-                if not all(map(_storable, one)):
+                if not all(map(is_storable, one)):
                     return path.removeprefix("."), "a name holds a character that can't be stored"
             elif isinstance(one, list):
                 inner += ((f"{path}[{n}]"[:200], of_list) for n, of_list in enumerate(one))
-            elif isinstance(one, str) and not _storable(one):
+            elif isinstance(one, str) and not is_storable(one):
                 return path.removeprefix("."), "the text holds a character that can't be stored"
         level = inner
         if not level:
             return None
     return level[0][0].removeprefix("."), f"it is nested too deeply: use at most {DEEPEST} levels"
-
-
-def _storable(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= one <= "\udfff" for one in text)

@@ -4,7 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bootstrap.document import KEPT, LONGEST_LABEL, MOST_ENTRIES
+from bootstrap.document import (
+    KEPT,
+    LONGEST_ADDRESS,
+    LONGEST_CODE,
+    LONGEST_LABEL,
+    LONGEST_URI,
+    MOST_ENTRIES,
+)
 from projects.texts import LONGEST_NAME, LONGEST_TEXT
 
 # The same for every project: a stranger's answer must not depend on whose state was shown.
@@ -69,11 +76,11 @@ def _text(longest: int = LONGEST_TEXT, *, needed: bool = False) -> dict[str, Any
 
 
 _NAME = _text(LONGEST_NAME, needed=True)
-_CODE = {"type": "string", "pattern": "^[a-z0-9_-]+$", "maxLength": 100}
+_CODE = {"type": "string", "pattern": "^[a-z0-9_-]+$", "maxLength": LONGEST_CODE}
 _ITEMS = _rows(
     ["label"],
     label=_text(LONGEST_LABEL, needed=True),
-    content_uri=_text(1000),
+    content_uri=_text(LONGEST_URI),
     content_text=_text(),
     sort_order={"type": "integer"},
     metadata_json={},
@@ -96,7 +103,7 @@ RESPONSE_SCHEMA: dict[str, Any] = {
                     provider_code=_CODE,
                     display_name=_text(LONGEST_NAME),
                     account_ref=_text(LONGEST_NAME),
-                    base_url=_text(500),
+                    base_url=_text(LONGEST_ADDRESS),
                     enabled={"type": "boolean"},
                     config_json={},
                 ),

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from functools import cache
 from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
@@ -22,6 +23,7 @@ from pipeline.api.chat import router as chat
 from pipeline.api.exports import router as exports
 from pipeline.api.instructions import router as instructions
 from pipeline.api.runs import router as runs
+from projects import strictjson
 from projects.api.accounts import router as accounts
 from projects.api.base import ADDITIVE
 from projects.api.library import router as library
@@ -61,7 +63,7 @@ class StrictJson(Parser):
         """The object of a body. Raises `WrongMediaType`, `MalformedBody`, `WrongShape`."""
         check_media_type(request)
         try:
-            body = json.loads(request.body.decode("utf-8-sig"), parse_constant=_refused, parse_float=_finite)
+            body = strictjson.parsed(request.body.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise MalformedBody(f"The body is not JSON: {_told(error)}") from None
         _check_values(body)
@@ -95,17 +97,6 @@ def check_media_type(request: HttpRequest) -> None:
         raise WrongMediaType("Send a JSON body with the header Content-Type: application/json")
 
 
-def _refused(constant: str) -> float:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is too large a number")
-    return number
-
-
 def _told(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
@@ -128,19 +119,9 @@ def _check_values(body: object) -> None:
                 inner += value.values()
             elif isinstance(value, list):
                 inner += value
-            elif isinstance(value, str) and not _storable(value):
+            elif isinstance(value, str) and not strictjson.is_storable(value):
                 raise MalformedBody("A text of the body holds a character that can't be stored: leave it out")
         level = inner
-
-
-def _storable(text: str) -> bool:
-    if "\x00" in text:
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
-    return True
 
 
 api = KromaAPI(
@@ -221,6 +202,7 @@ def operations() -> list[tuple[str, str, Operation]]:
     ]
 
 
+@cache
 def contract_routes() -> list[tuple[str, str]]:
     """Method and path of the routes of the contract, without those that we added."""
     return [

@@ -1,6 +1,7 @@
 """Whether this installation answers and reaches its database."""
 
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -41,6 +42,7 @@ def health(request: ApiRequest) -> dict[str, object]:
     }
 
 
+@cache
 def _version() -> str:
     try:
         return version("kroma")

@@ -1,6 +1,7 @@
-"""How names of projects, people and providers become slugs (API contract, section 3.1)."""
+"""How names become slugs, and which spelling of an id counts (API contract, sections 1 and 3.1)."""
 
 import string
+from uuid import UUID
 
 KEPT = frozenset(string.ascii_letters + string.digits + "-_")
 
@@ -20,3 +21,12 @@ def slugified(text: str) -> str:
             slug.append("_")
             foreign = True
     return "".join(slug).strip("_")
+
+
+def exact_id(text: str) -> UUID | None:
+    """The id that a text is, spelled as it was given out; None for anything else, which names nothing."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text else None

@@ -7,19 +7,20 @@ from ninja import Query, Router, Schema
 from pydantic import Field, JsonValue, StrictStr
 
 from pipeline.api.answers import Paths, at, sent
+from pipeline.api.shapes import ID
 from pipeline.models import Asset, AssetLink
 from pipeline.services import links
 from pipeline.services.links import LINK_NOT_FOUND
 from pipeline.views.files import send
 from projects.access import Action
-from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, Deleted, answers, id_of, project_of
+from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, Deleted, answers, project_of, row_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
-from projects.errors import Invalid, NotFound
+from projects.errors import Invalid
 from projects.models import Project
+from projects.names import exact_id
 
 ASSET_NOT_FOUND = "Asset not found"
 DEFAULT, MOST = 500, 2000  # assets of a list
-ID = "0b0e5f7c-6f0e-4a43-9f3c-0b6f2f3f8a10"
 KINDS = "candidate_output, candidate_final_output, job_final_output, or the output of a step between"
 
 router = Router(tags=["assets"])
@@ -177,14 +178,9 @@ def list_asset_links(request: ApiRequest, slug: str, query: Query[LinkQuery]) ->
     found = _links(project)
     if query.link_type is not None:
         found = found.filter(link_type=links.checked_type(query.link_type))
-    asset_id = query.asset_id.strip()
-    if asset_id:
-        try:
-            pk = id_of(asset_id, missing="")
-        except NotFound:
-            found = found.none()
-        else:
-            found = found.filter(Q(parent=pk) | Q(child=pk))
+    if asset_id := query.asset_id.strip():
+        pk = exact_id(asset_id)
+        found = found.filter(Q(parent=pk) | Q(child=pk)) if pk else found.none()
     return sent(page_of(found, query, order=("-updated_at", "-id")).answer("asset_links", _link_body))
 
 
@@ -240,10 +236,7 @@ def delete_asset_link(request: ApiRequest, slug: str, link_id: str) -> dict[str,
 
 
 def _asset(project: Project, asset_id: str) -> Asset:
-    asset = Asset.objects.filter(project=project, pk=id_of(asset_id, missing=ASSET_NOT_FOUND)).first()
-    if asset is None:
-        raise NotFound(ASSET_NOT_FOUND)
-    return asset
+    return row_of(Asset.objects.filter(project=project), asset_id, missing=ASSET_NOT_FOUND)
 
 
 def _links(project: Project) -> QuerySet[AssetLink]:
@@ -252,9 +245,7 @@ def _links(project: Project) -> QuerySet[AssetLink]:
 
 def _link(request: ApiRequest, link_id: str) -> AssetLink:
     project = project_of(request, missing=LINK_NOT_FOUND)
-    link = _links(project).filter(pk=id_of(link_id, missing=LINK_NOT_FOUND)).first()
-    if link is None:
-        raise NotFound(LINK_NOT_FOUND)
+    link = row_of(_links(project), link_id, missing=LINK_NOT_FOUND)
     link.project = project
     return link
 

@@ -6,9 +6,9 @@ from pydantic import Field, StrictStr
 from pipeline.models import ChatMessage, ChatSession
 from pipeline.services import chat
 from projects.access import Action
-from projects.api.base import Answer, ApiRequest, Bearer, answers, id_of, moment, project_of
+from projects.api.base import Answer, ApiRequest, Bearer, answers, moment, project_of, row_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
-from projects.errors import Invalid, NotFound
+from projects.errors import Invalid
 from projects.texts import optional_text, required_text
 
 router = Router(tags=["chat"])
@@ -157,11 +157,8 @@ def create_chat_message(
 
 def _session(request: ApiRequest, session_id: str) -> ChatSession:
     project = project_of(request, missing=NOT_FOUND)
-    pk = id_of(session_id, missing=NOT_FOUND)
-    session = ChatSession.objects.filter(project=project, pk=pk).select_related("project").first()
-    if session is None:
-        raise NotFound(NOT_FOUND)
-    return session
+    sessions = ChatSession.objects.filter(project=project).select_related("project")
+    return row_of(sessions, session_id, missing=NOT_FOUND)
 
 
 def shown_session(session: ChatSession) -> dict[str, object]:

@@ -6,19 +6,20 @@ from ninja import Query, Router, Schema
 from pydantic import Field, JsonValue, StrictStr
 
 from pipeline.api.answers import Paths, at, sent
+from pipeline.api.shapes import ID
 from pipeline.models import Export, Run
 from pipeline.services import exports
 from pipeline.views.files import send
 from projects.access import Action
-from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, answers, id_of, project_of
+from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, answers, project_of, row_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
 from projects.errors import Invalid, NotFound
 from projects.models import Project
+from projects.names import exact_id
 from projects.texts import LONGEST_NAME, required_text
 
 EXPORT_NOT_FOUND = "Project export not found"
 DEFAULT, MOST = 500, 2000  # exports of a list
-ID = "0b0e5f7c-6f0e-4a43-9f3c-0b6f2f3f8a10"
 
 router = Router(tags=["exports"])
 
@@ -135,22 +136,16 @@ def get_export_file(request: ApiRequest, slug: str, export_id: str) -> HttpRespo
 
 
 def _run(project: Project, run_id: str) -> Run:
-    missing = f"Run '{run_id}' was not found in this project"
-    try:
-        run = Run.objects.filter(project=project, pk=id_of(run_id, missing=missing)).first()
-    except NotFound as error:
-        raise Invalid(missing) from error
+    pk = exact_id(run_id)
+    run = Run.objects.filter(project=project, pk=pk).first() if pk else None
     if run is None:
-        raise Invalid(missing)
+        raise Invalid(f"Run '{run_id}' was not found in this project")
     run.project = project
     return run
 
 
 def _export(project: Project, export_id: str) -> Export:
-    export = Export.objects.filter(project=project, pk=id_of(export_id, missing=EXPORT_NOT_FOUND)).first()
-    if export is None:
-        raise NotFound(EXPORT_NOT_FOUND)
-    return export
+    return row_of(Export.objects.filter(project=project), export_id, missing=EXPORT_NOT_FOUND)
 
 
 def _export_body(export: Export, paths: Paths) -> dict[str, object]:

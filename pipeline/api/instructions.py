@@ -10,9 +10,9 @@ from pydantic import Field, JsonValue, StrictBool, StrictStr
 from pipeline.models import AgentInstruction, AgentInstructionEvent
 from pipeline.services import instructions
 from projects.access import Action
-from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, answers, id_of, moment, project_of
+from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, answers, moment, project_of, row_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
-from projects.errors import Invalid, NotFound
+from projects.errors import Invalid
 from projects.services.tokens import bearer_of
 from projects.texts import optional_text, required_text
 
@@ -319,11 +319,8 @@ def report_on_agent_instruction(
 
 def _instruction(request: ApiRequest, instruction_id: str) -> AgentInstruction:
     project = project_of(request, missing=NOT_FOUND)
-    pk = id_of(instruction_id, missing=NOT_FOUND)
-    found = AgentInstruction.objects.filter(project=project, pk=pk).select_related("project").first()
-    if found is None:
-        raise NotFound(NOT_FOUND)
-    return found
+    rows = AgentInstruction.objects.filter(project=project).select_related("project")
+    return row_of(rows, instruction_id, missing=NOT_FOUND)
 
 
 def shown(instruction: AgentInstruction) -> dict[str, object]:

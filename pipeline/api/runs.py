@@ -25,9 +25,8 @@ from pipeline.services import control, trigger
 from pipeline.services.validation import validate_config
 from pipeline.services.waiting import refuse_failed, wait_for_end
 from projects.access import Action
-from projects.api.base import ADDITIVE, ApiRequest, Bearer, answers, id_of, project_of
+from projects.api.base import ADDITIVE, ApiRequest, Bearer, answers, project_of, row_of
 from projects.api.lists import ListQuery, page_of
-from projects.errors import NotFound
 from projects.models import Project
 
 RUN_NOT_FOUND = "Run not found"
@@ -184,10 +183,7 @@ def retry_run(request: ApiRequest, slug: str, run_id: str, payload: RetryIn) -> 
 
 
 def _run(project: Project, run_id: str) -> Run:
-    runs = readable(Run.objects.filter(project=project))
-    run: Run | None = runs.filter(pk=id_of(run_id, missing=RUN_NOT_FOUND)).order_by().first()
-    if run is None:
-        raise NotFound(RUN_NOT_FOUND)
+    run: Run = row_of(readable(Run.objects.filter(project=project)), run_id, missing=RUN_NOT_FOUND)
     run.project = project
     return run
 

@@ -2,17 +2,16 @@
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 import httpx
 from django.conf import settings
 
 from pipeline.models import AgentInstruction
 from pipeline.services.instructions import AGENT, MEANINGS, TOKEN, URL, callback_secret, without_secrets
+from projects import strictjson
 from projects.addresses import is_web_address
 from projects.crypto import KeyUnusable
 from projects.models import Project
@@ -185,19 +184,8 @@ def _post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> 
 def _object(data: bytes) -> dict[str, object]:
     """The JSON object of a body; {} for anything else, and for what no database takes."""
     try:
-        document = json.loads(data.decode("utf-8-sig"), parse_constant=_refused, parse_float=_finite)
+        document = strictjson.parsed(data.decode("utf-8-sig"))
         cleaned = without_secrets(document)
     except (ValueError, RecursionError):
         return {}
     return cleaned if isinstance(cleaned, dict) else {}
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is too large a number")
-    return number

@@ -1,7 +1,5 @@
 """Writing links between files: what was made from what, and how else two belong together."""
 
-from uuid import UUID
-
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -10,6 +8,7 @@ from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid, NotFound
 from projects.models import Project
+from projects.names import exact_id
 from projects.texts import LONGEST_NAME, required_text
 
 LINK_TYPES = ("derived_from", "variant_of", "mask_for", "reference_of")
@@ -94,17 +93,9 @@ def _described(link: AssetLink) -> dict[str, str]:
 
 def _assets(project: Project, *ids: str) -> dict[str, Asset]:
     """The files of these ids, as they were given out. Raises `Invalid` for the first that there is not."""
-    wanted = {text: pk for text in ids if (pk := _exact(text))}
+    wanted = {text: pk for text in ids if (pk := exact_id(text))}
     found = {str(asset.pk): asset for asset in Asset.objects.filter(project=project, pk__in=wanted.values())}
     for text in ids:
         if text not in found:
             raise Invalid(f"Asset '{text}' was not found in this project")
     return found
-
-
-def _exact(text: str) -> UUID | None:
-    try:
-        pk = UUID(text)
-    except ValueError:
-        return None
-    return pk if str(pk) == text else None

@@ -21,8 +21,7 @@ from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid
 from projects.models import Project, ReferenceItem, ReferenceSet
-
-LAST_PLACE = 2**31 - 1  # as the column; images there keep the order in which they came
+from projects.services.library import PLACES
 
 
 def add_images(
@@ -47,7 +46,8 @@ def add_images(
                 reference_set=reference_set,
                 label=PurePosixPath(file.name or "image").name[:300],
                 content_uri=name,
-                sort_order=min(last + place, LAST_PLACE),
+                # At the end of all places they still keep the order in which they came.
+                sort_order=min(last + place, PLACES[1]),
                 metadata=metadata,
             )
             for place, (file, (name, metadata)) in enumerate(zip(files, kept, strict=True), start=1)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any, Literal, TypeVar
 
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from ninja import Schema
 from ninja.security.http import HttpAuthBase
@@ -13,6 +13,9 @@ from pydantic import Field
 from projects.access import LEAST_ROLE, Action, Principal, allows
 from projects.errors import Forbidden, NotFound
 from projects.models import Project
+from projects.names import exact_id
+
+M = TypeVar("M", bound=Model)
 
 PROJECT_NOT_FOUND = "Project not found"
 
@@ -64,13 +67,11 @@ def project_of(request: ApiRequest, *, missing: str = PROJECT_NOT_FOUND) -> Proj
     return request.project
 
 
-def id_of(text: str, *, missing: str) -> UUID:
-    """An id of an address, exactly as it was given out. Raises `NotFound`: another spelling names nothing."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise NotFound(missing) from None
-    if str(found) != text:
+def row_of(rows: QuerySet[M], text: str, *, missing: str) -> M:
+    """The one of these rows that an id of an address names. Raises `NotFound`."""
+    pk = exact_id(text)
+    found = rows.filter(pk=pk).first() if pk else None
+    if found is None:
         raise NotFound(missing)
     return found
 
@@ -84,6 +85,19 @@ class Answer(Schema):
     """What every success begins with."""
 
     ok: Literal[True] = True
+
+
+class ProjectRef(Schema):
+    """A project, named."""
+
+    id: str
+    slug: str = Field(description="How addresses name it.", examples=["saltmarsh"])
+    name: str = Field(examples=["Saltmarsh"])
+
+
+def project_ref(project: Project) -> dict[str, str]:
+    """A project's names."""
+    return {"id": str(project.pk), "slug": project.slug, "name": project.name}
 
 
 class ErrorAnswer(Schema):

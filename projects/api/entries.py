@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from ninja import Schema
 from pydantic import Field
 
-from projects.api.base import ApiRequest, id_of, moment, project_of
-from projects.errors import Invalid, NotFound
+from projects.api.base import ApiRequest, moment, project_of, row_of
+from projects.errors import Invalid
 from projects.models import Project
 from projects.services.library import FIELDS, Entry, bounded, judged, missing
 
@@ -39,10 +39,7 @@ def shown(entry: Entry) -> dict[str, object]:
 def entry_of(request: ApiRequest, model: type[Entry], text: str) -> Entry:
     """The entry of the addressed project with this id. Raises `NotFound` in the words of its kind."""
     project = project_of(request, missing=missing(model))
-    found = rows_of(project, model).filter(pk=id_of(text, missing=missing(model))).first()
-    if found is None:
-        raise NotFound(missing(model))
-    return found
+    return row_of(rows_of(project, model), text, missing=missing(model))
 
 
 def rows_of(project: Project, model: type[Entry]) -> QuerySet[Entry]:

@@ -7,25 +7,26 @@ from ninja import Query, Router, Schema
 from pydantic import Field, StrictStr
 
 from projects.access import Action, Role
-from projects.api.base import Answer, ApiRequest, Bearer, answers, moment, project_of
+from projects.api.base import (
+    Answer,
+    ApiRequest,
+    Bearer,
+    ProjectRef,
+    answers,
+    moment,
+    project_of,
+    project_ref,
+)
 from projects.api.lists import ListAnswer, ListQuery, page_of
 from projects.api.storage import Storage
 from projects.models import Membership, Project
 from projects.names import slugified
 from projects.services import people
-from projects.services.projects import LONGEST_NAME, upsert_project
+from projects.services.projects import upsert_project
 from projects.services.storage import described
-from projects.texts import optional_text, required_text
+from projects.texts import LONGEST_NAME, optional_text, required_text
 
 router = Router(tags=["projects"])
-
-
-class ProjectRef(Schema):
-    """A project, named."""
-
-    id: str
-    slug: str = Field(description="How addresses name it.", examples=["saltmarsh"])
-    name: str = Field(examples=["Saltmarsh"])
 
 
 class ProjectOut(ProjectRef):
@@ -151,11 +152,6 @@ def read_project(request: ApiRequest, slug: str) -> dict[str, object]:
         "assets": project.assets.count(),
     }
     return {"project": project_out(project), "counts": counts, "storage": described(project)}
-
-
-def project_ref(project: Project) -> dict[str, Any]:
-    """A project's names."""
-    return {"id": str(project.pk), "slug": project.slug, "name": project.name}
 
 
 def project_out(project: Project) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from ninja.params.functions import Body
 from pydantic import Field, JsonValue, StrictInt, StrictStr
 
 from projects.access import Action
-from projects.api.base import Answer, ApiRequest, Bearer, Deleted, answers, id_of, moment, project_of
+from projects.api.base import Answer, ApiRequest, Bearer, Deleted, answers, moment, project_of, row_of
 from projects.api.entries import ORDER, EntryShown, complete, entry_of, given, rows_of, shown, some_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
-from projects.errors import Invalid, NotFound
+from projects.errors import Invalid
 from projects.models import ReferenceItem, ReferenceSet
+from projects.names import exact_id
 from projects.services.library import (
     CONTENT_MISSING,
+    PLACES,
     bounded,
     create_entry,
     create_item,
@@ -30,7 +32,6 @@ from projects.texts import LONGEST_TEXT
 router = Router(tags=["reference sets"])
 
 ITEM_ORDER = ("sort_order", "position", "id")
-PLACES = (-(2**31), 2**31 - 1)  # of `sort_order`, as the column
 
 
 class ReferenceSetIn(Schema):
@@ -324,11 +325,8 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
 def _item_of(request: ApiRequest, reference_set_id: str, item_id: str) -> ReferenceItem:
     words = missing(ReferenceItem)
     project = project_of(request, missing=words)
-    keys = id_of(reference_set_id, missing=words), id_of(item_id, missing=words)
-    item = ReferenceItem.objects.filter(project=project, reference_set=keys[0], pk=keys[1]).first()
-    if item is None:
-        raise NotFound(words)
-    return item
+    items = ReferenceItem.objects.filter(project=project, reference_set=exact_id(reference_set_id))
+    return row_of(items, item_id, missing=words)
 
 
 def _shown_item(item: ReferenceItem) -> dict[str, object]:

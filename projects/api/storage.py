@@ -7,7 +7,7 @@ from ninja.params.functions import Body
 from pydantic import Field, StrictBool, StrictStr
 
 from projects.access import Action
-from projects.api.base import Answer, ApiRequest, Bearer, answers, project_of
+from projects.api.base import Answer, ApiRequest, Bearer, ProjectRef, answers, project_of, project_ref
 from projects.errors import Invalid
 from projects.models import AuditEvent, Project
 from projects.services import storage
@@ -40,18 +40,10 @@ class Storage(Schema):
     s3: S3Storage
 
 
-class StorageProject(Schema):
-    """Whose storage it is."""
-
-    id: str
-    slug: str
-    name: str
-
-
 class StorageAnswer(Answer):
     """A project's storage."""
 
-    project: StorageProject
+    project: ProjectRef
     storage: Storage
 
 
@@ -139,8 +131,7 @@ def update_s3_storage(request: ApiRequest, slug: str, payload: S3StorageIn = S3_
 
 
 def _shown(project: Project) -> dict[str, Any]:
-    named = {"id": str(project.pk), "slug": project.slug, "name": project.name}
-    return {"project": named, "storage": storage.described(project)}
+    return {"project": project_ref(project), "storage": storage.described(project)}
 
 
 def _saved(project: Project, what: str, event: AuditEvent) -> dict[str, object]:

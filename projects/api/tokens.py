@@ -10,9 +10,9 @@ from ninja.params.functions import Body
 from pydantic import Field, StrictStr
 
 from projects.access import Action, Role
-from projects.api.base import Answer, ApiRequest, Bearer, answers, id_of, moment
+from projects.api.base import Answer, ApiRequest, Bearer, answers, moment, row_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
-from projects.errors import Invalid, NotFound
+from projects.errors import Invalid
 from projects.expiry import expiry_of
 from projects.models import ApiToken
 from projects.services.tokens import issue_token, revoke_token
@@ -157,10 +157,7 @@ def delete_token(request: ApiRequest, token_id: str) -> dict[str, object]:
     if not wanted:
         raise Invalid("token_id is required")
     tokens = ApiToken.objects.visible_to(request.principal).select_related("project", "user")
-    token = tokens.filter(pk=id_of(wanted, missing=NOT_FOUND)).first()
-    if token is None:
-        raise NotFound(NOT_FOUND)
-    revoke_token(token, by=request.principal)
+    revoke_token(row_of(tokens, wanted, missing=NOT_FOUND), by=request.principal)
     return {"token_id": token_id}
 
 

@@ -30,6 +30,7 @@ FIELDS: dict[type[models.Model], tuple[str, ...]] = {
     ReferenceItem: ("label", "content_uri", "content_text", "sort_order", "metadata"),
 }
 REQUIRED = {"name", "label", "template_text", "instructions"}
+PLACES = (-(2**31), 2**31 - 1)  # of `sort_order`, as the column
 LONGEST = {"name": LONGEST_NAME, "label": 300, "content_uri": 1000}  # as the columns
 CONTENT_MISSING = "Provide at least one of: content_uri, content_text"
 

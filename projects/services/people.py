@@ -22,15 +22,7 @@ def first_owner(*, by: Principal = OPERATOR) -> User:
     It manages users and models in the admin besides owning its universes.
     """
     with transaction.atomic():
-        user, created = User.objects.get_or_create(
-            username=FIRST_OWNER,
-            defaults={"display_name": "Local User", "is_staff": True, "is_superuser": True},
-        )
-        if created:
-            user.set_unusable_password()
-            user.save(update_fields=["password"])
-            audit.record(None, "user.created", user, by=by, username=user.username)
-    return user
+        return _account(FIRST_OWNER, by=by, is_staff=True, is_superuser=True)
 
 
 def named_user(username: str, *, display_name: str, by: Principal) -> User:
@@ -45,13 +37,7 @@ def named_user(username: str, *, display_name: str, by: Principal) -> User:
         if len(username) > longest:
             raise Invalid(f"Field 'username' has more than {longest} characters")
         with transaction.atomic():
-            user, created = User.objects.get_or_create(
-                username=username, defaults={"display_name": "Local User"}
-            )
-            if created:
-                user.set_unusable_password()
-                user.save(update_fields=["password"])
-                audit.record(None, "user.created", user, by=by, username=username)
+            user = _account(username, by=by)
     if display_name and display_name != user.display_name:
         with transaction.atomic():
             User.objects.filter(pk=user.pk).update(display_name=display_name)
@@ -103,3 +89,15 @@ def set_password(user: User, password: str, *, by: Principal) -> None:
 
 def _hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _account(username: str, *, by: Principal, **rights: bool) -> User:
+    """The account of this name; made, with these rights and without a password, if there is none."""
+    user, created = User.objects.get_or_create(
+        username=username, defaults={"display_name": "Local User", **rights}
+    )
+    if created:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+        audit.record(None, "user.created", user, by=by, username=username)
+    return user

@@ -8,9 +8,8 @@ from projects.access import NOT_AUTHORIZED, Principal, Role
 from projects.errors import Forbidden, Invalid
 from projects.models import AuditEvent, Membership, Project, ProjectStorage, User
 from projects.names import slugified
-from projects.texts import optional_text, required_text
+from projects.texts import LONGEST_NAME, optional_text, required_text
 
-LONGEST_NAME = 200
 SLUG_OF_ANOTHER = "Project slug is already used by another user. Choose a different slug."
 
 

@@ -16,12 +16,11 @@ from projects.crypto import KeyUnusable
 from projects.errors import Invalid, NotFound
 from projects.models import AuditEvent, Project, Secret
 from projects.names import slugified
-from projects.texts import required_text
+from projects.texts import LONGEST_NAME, required_text
 
 # Annotates `has_value`: where the text is not read, not even encrypted.
 HAS_VALUE = ExpressionWrapper(~Q(value_encrypted=""), output_field=BooleanField())
 LONGEST_CODE = 100
-LONGEST_NAME = 200
 LONGEST_VALUE = 20_000
 
 
