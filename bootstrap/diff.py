@@ -3,10 +3,11 @@
 Preview shows the plan, apply carries it out: they can't differ.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from bootstrap.document import SECTIONS, Account, Document, Entry, SecretName
+from bootstrap.document import SECTIONS, Account, Document, Entry, SecretName, exact, sent
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,22 @@ class State:
     description: str
     sections: Mapping[str, Sequence[Entry]]
 
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same settings (SHA-256, hexadecimal), in whatever order lists show them."""
+        sections = {
+            section: sorted(exact(sent(entry)) for entry in entries)
+            for section, entries in self.sections.items()
+        }
+        return hashlib.sha256(exact([self.name, self.description, sections]).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Step:
     """One row afterwards: its content, which row it was (an index; None: no such row), and what is done.
 
-    `written`: the payload names it. `was` of a replaced section says with which row it is compared.
+    `written`: the payload names it. `was` of a replaced section says with which row it is compared; a row
+    there that is not written was left out, and stays.
     """
 
     entry: Entry
@@ -72,9 +83,14 @@ def diff(current: State, wanted: Document) -> Plan:
     """The plan that leads from `current` to what `wanted` asks for."""
     patch = wanted.project
     name, description = current.name, current.description
-    if patch is not None:
-        name = name if patch.name is None else patch.name
-        description = description if patch.description is None else patch.description
+    if patch is not None and patch.name is not None and ("project", "name") not in wanted.left_out:
+        name = patch.name
+    if (
+        patch is not None
+        and patch.description is not None
+        and ("project", "description") not in wanted.left_out
+    ):
+        description = patch.description
     return Plan(
         provided=patch is not None,
         name=name,
@@ -82,7 +98,13 @@ def diff(current: State, wanted: Document) -> Plan:
         name_changed=name != current.name,
         description_changed=description != current.description,
         sections={
-            section: _section(section, current.sections[section], wanted.sections.get(section), wanted.mode)
+            section: _section(
+                section,
+                current.sections[section],
+                wanted.sections.get(section),
+                wanted.mode,
+                {key for part, key in wanted.left_out if part == section},
+            )
             for section in SECTIONS
         },
     )
@@ -105,14 +127,23 @@ def _name(entry: Entry) -> str:
     return str(getattr(entry, "name", ""))
 
 
-def _section(section: str, before: Sequence[Entry], wanted: Sequence[Entry] | None, mode: str) -> Changes:
+def _section(
+    section: str,
+    before: Sequence[Entry],
+    wanted: Sequence[Entry] | None,
+    mode: str,
+    left_out: Set[str],
+) -> Changes:
     replaced = wanted is not None and mode == "replace" and section != "secrets"
+    taken_in = [entry for entry in wanted or () if entry.key_text not in left_out]
     written = []
-    for entry, was in zip(wanted or (), matches(before, wanted or ()), strict=True):
+    for entry, was in zip(taken_in, matches(before, taken_in), strict=True):
         written.append(Step(entry if was is None else _kept(before[was], entry), was, written=True))
     taken = {step.was for step in written if step.was is not None}
     untouched = [
-        Step(entry, number, written=False) for number, entry in enumerate(before) if number not in taken
+        Step(entry, number, written=False)
+        for number, entry in enumerate(before)
+        if number not in taken and (not replaced or entry.key_text in left_out)
     ]
     unchanged = sum(
         step.was is not None and step.entry.content == before[step.was].content for step in written
@@ -123,16 +154,18 @@ def _section(section: str, before: Sequence[Entry], wanted: Sequence[Entry] | No
         before_count=len(before),
         created=len(written) - len(taken),
         updated=len(taken) - unchanged,
-        deleted=len(untouched) if replaced else 0,
-        unchanged=unchanged + (0 if replaced else len(untouched)),
-        steps=tuple(written if replaced else [*untouched, *written]),
+        deleted=len(before) - len(taken) - len(untouched),
+        unchanged=unchanged + len(untouched),
+        steps=(*untouched, *written),
     )
 
 
 def _kept(before: Entry, entry: Entry) -> Entry:
-    """The entry as it is written over a row: whether a secret has a value is never the payload's to say."""
+    """The entry as it is written over a row: what the payload can't say, or does not, stays."""
     if isinstance(before, SecretName) and isinstance(entry, SecretName):
         return replace(entry, has_value=before.has_value)
+    if isinstance(before, Account) and isinstance(entry, Account) and not entry.limits:
+        return replace(entry, limits=before.limits)
     return entry
 
 

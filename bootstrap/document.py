@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictS
 from projects.errors import Invalid
 from projects.names import slugified
 from projects.redaction import credential_paths, redacted
+from projects.services.accounts import LARGEST_LIMIT, check_address, check_size
 from projects.services.accounts import LONGEST as LONGEST_OF_ACCOUNT
-from projects.services.accounts import check_address, check_size
 from projects.services.library import LONGEST as LONGEST_OF_ENTRY
 from projects.services.library import PLACES
 from projects.texts import LONGEST_NAME, LONGEST_TEXT, optional_text, required_text
@@ -32,6 +32,7 @@ MOST_ENTRIES = 20_000
 MOST_PROBLEMS = 100  # that one answer lists
 LONGEST_CODE, LONGEST_ADDRESS = LONGEST_OF_ACCOUNT["provider_code"], LONGEST_OF_ACCOUNT["base_url"]
 LONGEST_LABEL, LONGEST_URI = LONGEST_OF_ENTRY["label"], LONGEST_OF_ENTRY["content_uri"]
+LIMITS = ("max_concurrency", "requests_per_minute")  # of an account, in the order of `Account.limits`
 
 Text = StrictStr | None
 
@@ -53,6 +54,12 @@ class ImportedAccount(BaseModel):
     enabled: StrictBool | None = Field(None, description="Left out: true.", examples=[True])
     config_json: JsonValue = Field(
         None, description="Any JSON; `[kept]` stands for a stored credential.", examples=[{"timeout": 60}]
+    )
+    max_concurrency: StrictInt | None = Field(
+        None, description="Calls at once, null for no limit. Left out with the next: both stay.", examples=[4]
+    )
+    requests_per_minute: StrictInt | None = Field(
+        None, description="Calls a minute, null for no limit.", examples=[30]
     )
 
 
@@ -128,15 +135,23 @@ class Entry:
     def content(self) -> object:
         return self
 
+    @property
+    def key_text(self) -> str:
+        """The key as one text, as people and programs name the entry within its section."""
+        return "/".join(self.key)
+
 
 @dataclass(frozen=True)
 class Account(Entry):
+    """A provider account. `limits`: calls at once and a minute (None: no limit); () if nothing says them."""
+
     provider_code: str
     display_name: str = ""
     account_ref: str = ""
     base_url: str = ""
     enabled: bool = True
     config: Any = field(default_factory=dict)
+    limits: tuple[int | None, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -145,7 +160,7 @@ class Account(Entry):
     @property
     def content(self) -> object:
         texts = (self.display_name, self.account_ref, self.base_url, self.enabled)
-        return (self.provider_code, *texts, exact(self.config))
+        return (self.provider_code, *texts, exact(self.config), self.limits)
 
 
 @dataclass(frozen=True)
@@ -222,12 +237,17 @@ class ProjectPatch:
 
 @dataclass(frozen=True)
 class Document:
-    """What is wanted: the mode, and the sections that were given, each key once."""
+    """What is wanted: the mode, and the sections that were given, each key once.
+
+    `left_out` names entries that stay as they are whatever the sections say, as (section, key text), and with
+    ("project", "name") or ("project", "description") a field of the project.
+    """
 
     mode: str
     project: ProjectPatch | None
     sections: Mapping[str, tuple[Entry, ...]]
     repairs: tuple[str, ...] = ()
+    left_out: frozenset[tuple[str, str]] = frozenset()
 
 
 def ascii_lower(text: str) -> str:
@@ -336,7 +356,21 @@ class _Judge:
                 f"config_json.{path}".rstrip("."),
                 f"Field 'provider_accounts[].config_json' holds a credential at '{path}': make it a secret",
             )
-        return Account(code, name or code, ref, address, raw.enabled is not False, config)
+        limits = self.limits(raw)
+        return Account(code, name or code, ref, address, raw.enabled is not False, config, limits)
+
+    def limits(self, raw: ImportedAccount) -> tuple[int | None, ...]:
+        """Both limits as given, () for none of them."""
+        given = [name for name in LIMITS if name in raw.model_fields_set]
+        if len(given) == 1:
+            other = next(name for name in LIMITS if name not in given)
+            self.wrong(other, f"Field 'provider_accounts[].{other}' is required beside '{given[0]}'")
+        limits = tuple(getattr(raw, name) for name in given)
+        for name, limit in zip(given, limits, strict=True):
+            if limit is not None and not 1 <= limit <= LARGEST_LIMIT:
+                span = f"must be null or between 1 and {LARGEST_LIMIT}"
+                self.wrong(name, f"Field 'provider_accounts[].{name}' {span}")
+        return limits if len(limits) == len(LIMITS) else ()
 
     def style_guides(self, raw: ImportedGuide) -> Guide:
         return Guide(
@@ -423,3 +457,58 @@ def without_markers(config: Any) -> Any:
 def shown_config(config: Any) -> Any:
     """The config as it may be seen: a marker in place of each credential."""
     return redacted(config, KEPT)
+
+
+def sent(entry: Entry) -> dict[str, Any]:
+    """An entry as the exchange writes it, with a marker in place of each credential."""
+    match entry:
+        case Account():
+            fields = {key: value for key, value in vars(entry).items() if key not in ("config", "limits")}
+            limits = dict(zip(LIMITS, entry.limits, strict=False))
+            return {**fields, "config_json": shown_config(entry.config), **limits}
+        case RefSet():
+            items = [_item_sent(item) for item in entry.items]
+            return {"name": entry.name, "description": entry.description, "items": items}
+    return dict(vars(entry))
+
+
+def _item_sent(item: Item) -> dict[str, Any]:
+    fields = {key: value for key, value in vars(item).items() if key != "metadata"}
+    return {**fields, "metadata_json": item.metadata}
+
+
+def received(section: str, fields: Mapping[str, Any]) -> Entry:
+    """The entry that `sent` wrote so, as it was: nothing is judged, and further keys are passed over."""
+    match section:
+        case "provider_accounts":
+            limits = tuple(fields[name] for name in LIMITS if name in fields)
+            return Account(
+                fields["provider_code"],
+                fields["display_name"],
+                fields["account_ref"],
+                fields["base_url"],
+                fields["enabled"],
+                fields["config_json"],
+                limits,
+            )
+        case "style_guides":
+            return Guide(fields["name"], fields["instructions"], fields["notes"])
+        case "characters":
+            return Figure(fields["name"], fields["description"], fields["prompt_text"])
+        case "reference_sets":
+            items = tuple(
+                Item(
+                    item["label"],
+                    item["content_uri"],
+                    item["content_text"],
+                    item["sort_order"],
+                    item["metadata_json"],
+                )
+                for item in fields["items"]
+            )
+            return RefSet(fields["name"], fields["description"], items)
+        case "secrets":
+            return SecretName(fields["provider_code"], fields["secret_name"])
+        case "prompt_templates":
+            return Template(fields["name"], fields["template_text"])
+    raise ValueError(f"'{section}' is no section")

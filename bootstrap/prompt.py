@@ -12,7 +12,10 @@ from bootstrap.document import (
     LONGEST_URI,
     MOST_ENTRIES,
 )
-from projects.texts import LONGEST_NAME, LONGEST_TEXT
+from projects.errors import Invalid
+from projects.texts import LONGEST_NAME, LONGEST_TEXT, optional_text
+
+LONGEST_BRIEF = 20_000  # characters
 
 # The same for every project: a stranger's answer must not depend on whose state was shown.
 EXPECTED_RESPONSE: dict[str, Any] = {
@@ -145,6 +148,13 @@ Rules:
 - Limits: names {LONGEST_NAME} characters, labels {LONGEST_LABEL}, texts {LONGEST_TEXT};
   {MOST_ENTRIES} entries in all.
 """
+
+
+def brief_of(text: str) -> str:
+    """The person's story or wish, trimmed. Raises `Invalid` if it is too long or can't be used."""
+    if "\x00" in text:
+        raise Invalid("Field 'brief' holds a character that can't be used")
+    return optional_text("brief", text, longest=LONGEST_BRIEF)
 
 
 def prompt_text(project: Mapping[str, object], settings: Mapping[str, object], brief: str) -> str:

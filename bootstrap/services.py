@@ -1,95 +1,64 @@
-"""The bootstrap exchange: what is exported, what an import would do, and doing it."""
+"""The bootstrap exchange: what an import would do, doing it, and the way back."""
 
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db import IntegrityError, models, transaction
-from django.db.models import QuerySet
-from django.utils import timezone
+from django.db import IntegrityError, transaction
 
-from bootstrap.diff import Changes, Plan, State, Step, accounts, diff
-from bootstrap.document import (
-    KEPT,
-    SECTIONS,
-    Account,
-    Document,
-    Entry,
-    Figure,
-    Guide,
-    Item,
-    RefSet,
-    SecretName,
-    Template,
-    refused,
-)
+from bootstrap import rows, snapshots
+from bootstrap.diff import Plan, State, accounts, diff
+from bootstrap.document import KEPT, SECTIONS, Account, Document, Entry, refused, without_markers
+from bootstrap.models import SettingsSnapshot
+from bootstrap.rows import Loaded, Origin, Row
 from projects import audit
-from projects.access import Action, Principal, allows
-from projects.errors import Forbidden, Invalid
-from projects.models import (
-    Character,
-    Project,
-    PromptTemplate,
-    ProviderAccount,
-    ReferenceItem,
-    ReferenceSet,
-    Secret,
-    StyleGuide,
-)
+from projects.access import Action, Principal, Role, allows
+from projects.errors import Forbidden, Invalid, KromaError
+from projects.models import Project, User
 from projects.redaction import found, told
+from projects.services.projects import create_project
 
-LOCAL_KEY = "local-master"  # what a secret without a value is labelled with
-BATCH = 500  # rows of one INSERT; SQLite cuts it smaller by itself
 OWNERS_SECTIONS = ("provider_accounts", "secrets")
-ITEM_ORDER = ("sort_order", "position", "id")
-
-Row = ProviderAccount | StyleGuide | Character | ReferenceSet | Secret | PromptTemplate
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A project's state, and the rows it was read from, number by number."""
-
-    state: State
-    rows: Mapping[str, Sequence[Row]]
+KINDS = ("created", "updated", "deleted", "unchanged")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an import did or would do, and the rows afterwards (None: not stored)."""
+    """What an import did or would do, and the rows afterwards (None: not stored).
+
+    `fingerprint` is that of the settings before; `before` these settings. `snapshot` holds them (None: a
+    preview). `lost` are the places of credentials that could not be kept, as nothing is stored there.
+    """
 
     plan: Plan
+    before: State
     rows: Mapping[str, Sequence[tuple[Entry, Row | None]]]
+    snapshot: SettingsSnapshot | None = None
+    lost: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the settings before: who confirms this outcome sends it along."""
+        return self.before.fingerprint
 
 
-def load(project: Project) -> Loaded:
-    """Everything that an exchange covers, each section in the order of its list: seven queries."""
-    items: dict[uuid.UUID, list[Item]] = {}
-    for row in ReferenceItem.objects.filter(project=project).order_by(*ITEM_ORDER):
-        shown = Item(row.label, row.content_uri, row.content_text, row.sort_order, row.metadata)
-        items.setdefault(row.reference_set_id, []).append(shown)
-    newest = ("-updated_at", "-id")
-    rows: dict[str, Sequence[Row]] = {
-        "provider_accounts": list(_of(ProviderAccount, project).order_by("provider_code")),
-        "style_guides": list(_of(StyleGuide, project).order_by(*newest)),
-        "characters": list(_of(Character, project).order_by(*newest)),
-        "reference_sets": list(_of(ReferenceSet, project).order_by(*newest)),
-        "secrets": list(_of(Secret, project).order_by("provider_code", "secret_name")),
-        "prompt_templates": list(_of(PromptTemplate, project).order_by(*newest)),
-    }
-    sections = {section: [_entry(row, items) for row in rows[section]] for section in SECTIONS}
-    return Loaded(State(project.name, project.description, sections), rows)
+class SettingsChanged(KromaError):
+    """Somebody else changed the settings since they were looked at. `outcome` is what would happen now."""
+
+    kind = "policy"
+    code = "settings_changed"
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(
+            "The settings were changed by somebody else meanwhile: look at what would change now"
+        )
+        self.outcome = outcome
 
 
 def stored(project: Project) -> dict[str, list[tuple[Entry, Row | None]]]:
     """The current state, section by section, as an answer shows it."""
-    loaded = load(project)
-    return {
-        section: list(zip(loaded.state.sections[section], loaded.rows[section], strict=True))
-        for section in SECTIONS
-    }
+    loaded = rows.load(project)
+    return {section: list(loaded.pairs(section)) for section in SECTIONS}
 
 
 def preview(project: Project, document: Document, *, role: str) -> Outcome:
@@ -97,87 +66,202 @@ def preview(project: Project, document: Document, *, role: str) -> Outcome:
 
     Raises `Invalid`, `Forbidden`.
     """
-    loaded = load(project)
-    plan = _plan(loaded, document, role)
-    rows: dict[str, list[tuple[Entry, Row | None]]] = {}
-    for section, changes in plan.sections.items():
-        before = loaded.rows[section]
-        after = [
-            (step.entry, None if step.was is None or changes.replaced else before[step.was])
+    return _previewed(_judged(rows.load(project), _Order(document, role)))
+
+
+def apply(
+    project: Project, document: Document, *, by: Principal, role: str, fingerprint: str = ""
+) -> Outcome:
+    """Import all of a document or nothing; a snapshot is kept before. `role` is the caller's.
+
+    With a `fingerprint` only if the settings are still those that it was computed on. Raises `Invalid`,
+    `Forbidden`, `SettingsChanged`.
+    """
+    return _carried_out(project, _Order(document, role, fingerprint), by=by)
+
+
+def preview_restore(project: Project, snapshot: SettingsSnapshot, *, role: str) -> Outcome:
+    """What `restore` would do now. Nothing is written."""
+    return _previewed(_judged(rows.load(project), _restoring(snapshot, role)))
+
+
+def restore(
+    project: Project, snapshot: SettingsSnapshot, *, by: Principal, role: str, fingerprint: str = ""
+) -> Outcome:
+    """Bring back all that a snapshot holds, ids, order and limits included; itself undoable by its snapshot.
+
+    Secrets are never taken away, and their values are in no snapshot. Accounts and secrets stay as they are
+    where `role` may not change them. Raises `SettingsChanged`.
+    """
+    return _carried_out(project, _restoring(snapshot, role, fingerprint), by=by)
+
+
+def copy_settings(document: Document, *, name: str, owner: User, by: Principal) -> tuple[Project, Outcome]:
+    """Make a universe that begins with these settings, or nothing. Raises `Invalid`, also for a taken name.
+
+    No secret value, no credential and no file comes along.
+    """
+    patch = replace(document.project, name=None) if document.project else None
+    order = _Order(
+        replace(document, mode="merge", project=patch),
+        Role.OWNER,
+        reason=SettingsSnapshot.Reason.COPY,
+        may_lose=True,
+    )
+    with transaction.atomic():
+        project = create_project(name=name, owner=owner, by=by)
+        return project, _carried_out(project, order, by=by)
+
+
+def without_owners_sections(document: Document) -> Document:
+    """The document without what only an owner may change."""
+    sections = {key: entries for key, entries in document.sections.items() if key not in OWNERS_SECTIONS}
+    return replace(document, sections=sections)
+
+
+def check_left_out(project: Project, document: Document) -> None:
+    """Raise `Invalid` for a name in `left_out` that neither the document nor the project has."""
+    if not document.left_out:
+        return
+    state = rows.load(project).state
+    known = {("project", "name"), ("project", "description")}
+    for section in SECTIONS:
+        entries = (*document.sections.get(section, ()), *state.sections[section])
+        known |= {(section, entry.key_text) for entry in entries}
+    unknown = sorted(document.left_out - known)
+    if unknown:
+        section, name = unknown[0]
+        raise Invalid(f"Field 'left_out' names '{name}' in '{section}', which is no entry there")
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is asked for, by somebody of this role; `may_lose`: a marker with nothing stored is dropped."""
+
+    document: Document
+    role: str
+    fingerprint: str = ""
+    reason: str = SettingsSnapshot.Reason.IMPORT
+    origins: Mapping[tuple[str, str], Origin] = field(default_factory=dict)
+    may_lose: bool = False
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """An order that can be carried out, and what it does to the settings that were loaded."""
+
+    loaded: Loaded
+    plan: Plan
+    lost: tuple[str, ...]
+
+
+def _restoring(snapshot: SettingsSnapshot, role: str, fingerprint: str = "") -> _Order:
+    document = snapshots.document_of(snapshots.state_of(snapshot.content))
+    if not allows(role, Action.MANAGE_SETTINGS):
+        document = without_owners_sections(document)
+    return _Order(
+        document,
+        role,
+        fingerprint,
+        reason=SettingsSnapshot.Reason.RESTORE,
+        origins=snapshots.origins_of(snapshot.content),
+        may_lose=True,
+    )
+
+
+def _judged(loaded: Loaded, order: _Order) -> _Judged:
+    document, lost = _with_kept_values(order.document, loaded.state, may_lose=order.may_lose)
+    plan = diff(loaded.state, document)
+    if not allows(order.role, Action.MANAGE_SETTINGS):
+        for section in OWNERS_SECTIONS:
+            if plan.sections[section].changed:
+                raise Forbidden(
+                    f"Only an owner may change '{section}': leave it out; the caller is {order.role}"
+                )
+    return _Judged(loaded, plan, lost)
+
+
+def _previewed(judged: _Judged) -> Outcome:
+    after: dict[str, list[tuple[Entry, Row | None]]] = {}
+    for section, changes in judged.plan.sections.items():
+        before = judged.loaded.rows[section]
+        pairs = [
+            (
+                step.entry,
+                None if step.was is None or (changes.replaced and step.written) else before[step.was],
+            )
             for step in changes.steps
         ]
-        rows[section] = sorted(after, key=lambda pair: pair[0].key)
-    return Outcome(plan, rows)
+        after[section] = sorted(pairs, key=lambda pair: pair[0].key)
+    return Outcome(judged.plan, judged.loaded.state, after, lost=judged.lost)
 
 
-def apply(project: Project, document: Document, *, by: Principal, role: str) -> Outcome:
-    """Import all of a document or nothing. `role` is the caller's. Raises `Invalid`, `Forbidden`."""
+def _carried_out(project: Project, order: _Order, *, by: Principal) -> Outcome:
     try:
         with transaction.atomic():
             # Imports wait for each other here; SQLite lets one writer in at a time anyway.
             locked = Project.objects.select_for_update().get(pk=project.pk)
-            loaded = load(locked)
-            plan = _plan(loaded, document, role)
+            judged = _judged(rows.load(locked), order)
+            if order.fingerprint not in ("", judged.loaded.state.fingerprint):
+                raise SettingsChanged(_previewed(judged))
+            told_changes = _told(judged.plan, order.document)
+            snapshot = snapshots.take(locked, judged.loaded, reason=order.reason, changes=told_changes, by=by)
+            plan = judged.plan
             for section, changes in plan.sections.items():
                 if changes.provided:
-                    _write(locked, section, changes, loaded)
+                    rows.write(locked, section, changes, judged.loaded, order.origins)
             locked.name, locked.description = plan.name, plan.description
             locked.save(update_fields=["name", "description", "updated_at"])
-            audit.record(
-                locked,
-                "bootstrap.import",
-                locked,
-                by=by,
-                mode=document.mode,
-                project_updated=plan.project_updated,
-                sections={
-                    section: {
-                        "created": one.created,
-                        "updated": one.updated,
-                        "deleted": one.deleted,
-                        "unchanged": one.unchanged,
-                    }
-                    for section, one in plan.sections.items()
-                    if one.provided
-                },
-            )
+            event = f"bootstrap.{order.reason}"
+            audit.record(locked, event, locked, by=by, snapshot=str(snapshot.pk), **told_changes)
             after = stored(locked)
     except IntegrityError:
         raise Invalid("The library was changed by somebody else meanwhile: import again") from None
-    return Outcome(plan, after)
+    return Outcome(plan, judged.loaded.state, after, snapshot, judged.lost)
 
 
-def _plan(loaded: Loaded, document: Document, role: str) -> Plan:
-    plan = diff(loaded.state, _with_kept_values(document, loaded.state))
-    if not allows(role, Action.MANAGE_SETTINGS):
-        for section in OWNERS_SECTIONS:
-            if plan.sections[section].changed:
-                raise Forbidden(
-                    f"Only an owner may change '{section}': leave this section out; the caller is {role}"
-                )
-    return plan
+def _told(plan: Plan, document: Document) -> dict[str, Any]:
+    """What a change does, in figures, for the audit trail and the history."""
+    return {
+        "mode": document.mode,
+        "project_updated": plan.project_updated,
+        "sections": {
+            section: {kind: getattr(one, kind) for kind in KINDS}
+            for section, one in plan.sections.items()
+            if one.provided
+        },
+        **({"left_out": len(document.left_out)} if document.left_out else {}),
+    }
 
 
-def _with_kept_values(document: Document, state: State) -> Document:
-    """The document with the stored credential in place of each marker. Raises `Invalid` where none is."""
+def _with_kept_values(
+    document: Document, state: State, *, may_lose: bool
+) -> tuple[Document, tuple[str, ...]]:
+    """The document with the stored credential in place of each marker, and the places where none is stored.
+
+    Raises `Invalid` for such a place, unless it may be lost: then nothing stands there.
+    """
     wanted = document.sections.get("provider_accounts")
     if not wanted:
-        return document
-    before, problems, made = accounts(state), [], []
+        return document, ()
+    before, problems, lost, made = accounts(state), [], [], []
     for entry in wanted:
-        if not isinstance(entry, Account):
+        if not isinstance(entry, Account) or ("provider_accounts", entry.key_text) in document.left_out:
             continue
         known = before.get(entry.provider_code)
         config = known.config if known else {}
         credentials = {path: _at(config, path) for path in found(config)}
         missing: list[str] = []
-        made.append(replace(entry, config=_filled(entry.config, (), credentials, missing)))
+        filled = _filled(entry.config, (), credentials, missing)
+        made.append(replace(entry, config=without_markers(filled) if missing else filled))
         for path in missing:
+            place = f"provider_accounts[{entry.provider_code}].config_json.{path}"
             problem = f"Field 'provider_accounts[].config_json' keeps '{path}', but none is stored"
-            problems.append((f"provider_accounts[{entry.provider_code}].config_json.{path}", problem))
-    if problems:
+            problems.append((place, problem))
+            lost.append(place)
+    if problems and not may_lose:
         raise refused(problems)
-    return replace(document, sections={**document.sections, "provider_accounts": tuple(made)})
+    return replace(document, sections={**document.sections, "provider_accounts": tuple(made)}), tuple(lost)
 
 
 def _at(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -202,124 +286,3 @@ def _filled(
     if kept == KEPT:
         missing.append(told(path))
     return kept
-
-
-def _of(model: type[models.Model], project: Project) -> QuerySet[Any]:
-    return model._default_manager.filter(project=project)
-
-
-def _entry(row: Row, items: Mapping[uuid.UUID, list[Item]]) -> Entry:
-    match row:
-        case ProviderAccount():
-            texts = (row.display_name, row.account_ref, row.base_url)
-            return Account(row.provider_code, *texts, row.enabled, row.config)
-        case StyleGuide():
-            return Guide(row.name, row.instructions, row.notes)
-        case Character():
-            return Figure(row.name, row.description, row.prompt_text)
-        case ReferenceSet():
-            return RefSet(row.name, row.description, tuple(items.get(row.pk, ())))
-        case Secret():
-            return SecretName(row.provider_code, row.secret_name, bool(row.value_encrypted))
-        case PromptTemplate():
-            return Template(row.name, row.template_text)
-
-
-def _fields(entry: Entry) -> tuple[type[models.Model], dict[str, Any]]:
-    """The table of an entry and what its row holds."""
-    match entry:
-        case RefSet():
-            return ReferenceSet, {"name": entry.name, "description": entry.description}
-        case Account():
-            return ProviderAccount, dict(vars(entry))
-        case Guide():
-            return StyleGuide, dict(vars(entry))
-        case Figure():
-            return Character, dict(vars(entry))
-        case Template():
-            return PromptTemplate, dict(vars(entry))
-    raise TypeError(f"{type(entry).__name__} has no row of its own")
-
-
-def _write(project: Project, section: str, changes: Changes, loaded: Loaded) -> None:
-    """Carry out what is planned for one section, in a number of statements that does not grow by entry."""
-    written = [step for step in changes.steps if step.written]
-    rows = loaded.rows[section]
-    if section == "secrets":
-        return _write_secrets(project, written, rows)
-    if changes.replaced:
-        if section == "reference_sets":
-            _of(ReferenceItem, project).delete()
-        if rows:
-            _of(type(rows[0]), project).delete()
-    if not written:
-        return None
-    model, fields = _fields(written[0].entry)
-    # Each has a moment of its own, so that lists of the newest have one order.
-    moments = _moments(len(written))
-    made = []
-    for step, moment in zip(written, moments, strict=True):
-        row = model(project=project, created_at=moment, **_fields(step.entry)[1])
-        if step.was is not None:
-            before = rows[step.was]
-            if isinstance(row, ProviderAccount) and isinstance(before, ProviderAccount):
-                # The operator's limits are no part of the exchange: they stay, whatever the mode.
-                row.max_concurrency = before.max_concurrency
-                row.requests_per_minute = before.requests_per_minute
-            if not changes.replaced:
-                row.pk, row.created_at = before.pk, before.created_at  # type: ignore[attr-defined]
-        made.append(row)
-    model._default_manager.bulk_create(
-        made,
-        batch_size=BATCH,
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=[*fields, "updated_at"],
-    )
-    if section == "reference_sets":
-        _write_items(project, written, made)
-    return None
-
-
-def _write_items(project: Project, written: Sequence[Step], sets: Sequence[models.Model]) -> None:
-    """Put the items of the payload in place of those that the sets have, in its order."""
-    known = [row.pk for step, row in zip(written, sets, strict=True) if step.was is not None]
-    for start in range(0, len(known), BATCH):
-        _of(ReferenceItem, project).filter(reference_set__in=known[start : start + BATCH]).delete()
-    pairs = [
-        (row, item)
-        for step, row in zip(written, sets, strict=True)
-        if isinstance(step.entry, RefSet)
-        for item in step.entry.items
-    ]
-    made = [
-        ReferenceItem(project=project, reference_set_id=row.pk, created_at=moment, **vars(item))
-        for (row, item), moment in zip(pairs, _moments(len(pairs)), strict=True)
-    ]
-    ReferenceItem.objects.bulk_create(made, batch_size=BATCH)
-
-
-def _write_secrets(project: Project, written: Sequence[Step], rows: Sequence[Row]) -> None:
-    """Make the missing ones, without a value; of the others only `updated_at` moves."""
-    known = [rows[step.was].pk for step in written if step.was is not None]
-    for start in range(0, len(known), BATCH):
-        _of(Secret, project).filter(pk__in=known[start : start + BATCH]).update(updated_at=timezone.now())
-    Secret.objects.bulk_create(
-        [
-            Secret(
-                project=project,
-                provider_code=step.entry.provider_code,
-                secret_name=step.entry.secret_name,
-                key_ref=LOCAL_KEY,
-            )
-            for step in written
-            if step.was is None and isinstance(step.entry, SecretName)
-        ],
-        batch_size=BATCH,
-    )
-
-
-def _moments(number: int) -> list[datetime]:
-    """So many moments up to now, one microsecond apart."""
-    now = timezone.now()
-    return [now - timedelta(microseconds=number - n) for n in range(number)]

@@ -13,7 +13,8 @@ from ninja.errors import HttpError, Throttled, ValidationError
 from ninja.operation import Operation
 from ninja.parser import Parser
 
-from bootstrap.api import router as bootstrap
+from bootstrap.api.exchange import router as bootstrap
+from bootstrap.api.snapshots import router as snapshots
 from kroma_site.edge import INTERNAL, envelope, error_response
 from kroma_site.health import router as health
 from kroma_site.openapi import Document, document_of
@@ -134,8 +135,8 @@ api = KromaAPI(
     urls_namespace="api",
 )
 for _router in (
-    health, tokens, projects, bootstrap, storage, runs, assets, analytics, exports, library, accounts,
-    references, chat, instructions, secrets,
+    health, tokens, projects, bootstrap, snapshots, storage, runs, assets, analytics, exports, library,
+    accounts, references, chat, instructions, secrets,
 ):  # fmt: skip
     api.add_router("", _router)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from ninja.operation import Operation
 
+from bootstrap.rows import load
+from bootstrap.snapshots import take
 from kroma_site.api import operations
 from kroma_site.openapi import bearer_of
 from pipeline.models import (
@@ -162,6 +164,7 @@ def make_things(project: Project) -> Things:
         "sessions": session,
         "instructions": instruction,
         "tokens": ApiToken.objects.get(user=owner, project=project),
+        "bootstrap-snapshots": take(project, load(project), reason="import", changes={}, by=OPERATOR),
         "second asset": two,
         "third asset": three,
     }
@@ -186,6 +189,7 @@ BODIES: dict[tuple[str, str], Body | Callable[[Things], Body]] = {
     ("POST", f"{PROJECT}/bootstrap-import"): {
         "settings": {"style_guides": [{"name": "New", "instructions": "Soft greys."}]}
     },
+    ("POST", f"{PROJECT}/bootstrap-snapshots/{{}}/restore"): {},
     ("PUT", f"{PROJECT}/storage/local"): {"base_dir": "var/projects"},
     ("PUT", f"{PROJECT}/storage/s3"): {"bucket": "plates", "region": "eu-west-1"},
     ("POST", f"{PROJECT}/runs/trigger"): _trigger,

@@ -1,0 +1,198 @@
+"""A plan as people read it: section by section, changes first, each field with the words that differ."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bootstrap.diff import Changes, Plan, State
+from bootstrap.document import Account, Entry, Figure, Guide, Item, RefSet, SecretName, Template, shown_config
+from bootstrap.words import Piece, changes, word_changes
+
+TITLES = {
+    "provider_accounts": "Provider accounts",
+    "style_guides": "Style guides",
+    "characters": "Characters",
+    "reference_sets": "Reference sets",
+    "secrets": "Secrets",
+    "prompt_templates": "Prompt templates",
+}
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """One field of an entry and what happens to its text."""
+
+    label: str
+    pieces: tuple[Piece, ...]
+
+    def text(self, without: str) -> str:
+        """The whole text of the field without its `old` or its `new` pieces."""
+        return "".join(piece.text for piece in self.pieces if piece.kind != without)
+
+
+@dataclass(frozen=True)
+class EntryChange:
+    """What happens to one entry: `kind` is created, updated or deleted. `value` names it in a form."""
+
+    kind: str
+    name: str
+    value: str
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True)
+class SectionChange:
+    """What happens to one section; `unchanged` are names, `left_out` entries that would change otherwise."""
+
+    section: str
+    title: str
+    changes: Sequence[EntryChange]
+    unchanged: Sequence[str]
+    left_out: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A whole plan, and its counts over all sections."""
+
+    sections: Sequence[SectionChange]
+    created: int
+    updated: int
+    deleted: int
+    deleted_names: Sequence[str] = field(default=())
+
+    @property
+    def sentence(self) -> str:
+        """What carrying it out does, as a button says it: `Create 3, update 2, delete 1`."""
+        parts = (("create", self.created), ("update", self.updated), ("delete", self.deleted))
+        text = ", ".join(f"{verb} {number}" for verb, number in parts if number)
+        return text[:1].upper() + text[1:]
+
+
+def shown(before: State, plan: Plan, wanted: Sequence[tuple[str, str]] = (), *, empty: bool = False) -> Shown:
+    """The plan for the page. `wanted` are the entries that were left out, as (section, key text).
+
+    Sections that are not part of the plan are passed over, unless `empty`.
+    """
+    sections = [_project(before, plan, wanted)]
+    for section, one in plan.sections.items():
+        if one.provided or empty:
+            sections.append(_section(section, before.sections[section], one, wanted))
+    listed = [change for one in sections for change in one.changes]
+    count = {
+        kind: sum(change.kind == kind for change in listed) for kind in ("created", "updated", "deleted")
+    }
+    return Shown(
+        [one for one in sections if one.changes or one.unchanged or one.left_out],
+        count["created"],
+        count["updated"],
+        count["deleted"],
+        [change.name for change in listed if change.kind == "deleted"],
+    )
+
+
+def _project(before: State, plan: Plan, wanted: Sequence[tuple[str, str]]) -> SectionChange:
+    found = [
+        EntryChange("updated", label, f"project:{key}", (FieldChange(label, word_changes(old, new)),))
+        for key, label, old, new in (
+            ("name", "Name", before.name, plan.name),
+            ("description", "Description", before.description, plan.description),
+        )
+        if old != new
+    ]
+    left_out = [(f"project:{key}", key.capitalize()) for part, key in wanted if part == "project"]
+    return SectionChange("project", "The universe", found, (), left_out)
+
+
+def _section(
+    section: str, before: Sequence[Entry], plan: Changes, wanted: Sequence[tuple[str, str]]
+) -> SectionChange:
+    created, updated, unchanged = [], [], []
+    stays = set()
+    for step in plan.steps:
+        was = None if step.was is None else before[step.was]
+        if step.was is not None:
+            stays.add(step.was)
+        if was is None:
+            created.append(_change("created", section, step.entry, None, step.entry))
+        elif step.written and was.content != step.entry.content:
+            updated.append(_change("updated", section, step.entry, was, step.entry))
+        else:
+            unchanged.append(name_of(step.entry))
+    deleted = [
+        _change("deleted", section, entry, entry, None)
+        for number, entry in enumerate(before)
+        if number not in stays
+    ]
+    left_out = [(f"{section}:{key}", key) for part, key in wanted if part == section]
+    named = {key for _, key in left_out}
+    unchanged = [name for name in unchanged if name.lower() not in named]
+    return SectionChange(section, TITLES[section], [*created, *updated, *deleted], unchanged, left_out)
+
+
+def _change(kind: str, section: str, entry: Entry, old: Entry | None, new: Entry | None) -> EntryChange:
+    before, after = dict(_texts(old)), dict(_texts(new))
+    fields = []
+    for label in before | after:
+        pieces = _pieces(label, before.get(label, ""), after.get(label, ""))
+        if any(piece.kind != "same" for piece in pieces):
+            fields.append(FieldChange(label, pieces))
+    return EntryChange(kind, name_of(entry), f"{section}:{entry.key_text}", tuple(fields))
+
+
+def _pieces(label: str, old: str, new: str) -> tuple[Piece, ...]:
+    if label == ITEMS:
+        return changes(old.splitlines(keepends=True), new.splitlines(keepends=True))
+    return word_changes(old, new)
+
+
+def name_of(entry: Entry) -> str:
+    """What people call an entry."""
+    return str(getattr(entry, "name", "")) or entry.key_text
+
+
+ITEMS = "Items"
+
+
+def _texts(entry: Entry | None) -> Iterator[tuple[str, str]]:
+    """The fields of an entry as labelled texts."""
+    match entry:
+        case Account():
+            yield "Name", entry.display_name
+            yield "Account", entry.account_ref
+            yield "Address", entry.base_url
+            yield "In use", "yes" if entry.enabled else "no"
+            yield "Configuration", _pretty(shown_config(entry.config)) if entry.config != {} else ""
+            for label, limit in zip(("Calls at once", "Calls a minute"), entry.limits, strict=False):
+                yield label, "" if limit is None else str(limit)
+        case Guide():
+            yield "Name", entry.name
+            yield "Instructions", entry.instructions
+            yield "Notes", entry.notes
+        case Figure():
+            yield "Name", entry.name
+            yield "Description", entry.description
+            yield "In prompts", entry.prompt_text
+        case RefSet():
+            yield "Name", entry.name
+            yield "Description", entry.description
+            yield ITEMS, "".join(f"{_item(item)}\n" for item in entry.items)
+        case Template():
+            yield "Name", entry.name
+            yield "Text", entry.template_text
+        case SecretName():
+            yield "Name", entry.secret_name
+
+
+def _item(item: Item) -> str:
+    """One item on one line."""
+    parts = [item.content_uri, item.content_text.replace("\n", " ")]
+    if item.sort_order:
+        parts.append(f"place {item.sort_order}")
+    if item.metadata not in ({}, None):
+        parts.append(json.dumps(item.metadata, ensure_ascii=False, sort_keys=True))
+    return " · ".join([item.label, *(part for part in parts if part)])
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
