@@ -55,5 +55,15 @@ class SettingsSnapshot(models.Model):
         # The history of a universe: newest first.
         indexes = [models.Index(fields=["project", "-created_at"], name="snapshots_of_project")]
 
+    @property
+    def told(self) -> str:
+        """What the change did, in words: `created 3, updated 2`."""
+        sections = self.changes.get("sections", {}).values()
+        numbers = {kind: sum(one[kind] for one in sections) for kind in ("created", "updated", "deleted")}
+        words = [f"{kind} {number}" for kind, number in numbers.items() if number]
+        if self.changes.get("project_updated"):
+            words.append("the universe's own texts")
+        return ", ".join(words) or "nothing was different"
+
     def __str__(self) -> str:
         return f"{self.project_id} before {self.reason} at {self.created_at:%Y-%m-%d %H:%M}"

@@ -5,7 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bootstrap.diff import Changes, Plan, State
-from bootstrap.document import Account, Entry, Figure, Guide, Item, RefSet, SecretName, Template, shown_config
+from bootstrap.document import (
+    Account,
+    Document,
+    Entry,
+    Figure,
+    Guide,
+    Item,
+    RefSet,
+    SecretName,
+    Template,
+    shown_config,
+)
+from bootstrap.services import Outcome
 from bootstrap.words import Piece, changes, word_changes
 
 TITLES = {
@@ -62,22 +74,31 @@ class Shown:
     deleted_names: Sequence[str] = field(default=())
 
     @property
-    def sentence(self) -> str:
-        """What carrying it out does, as a button says it: `Create 3, update 2, delete 1`."""
-        parts = (("create", self.created), ("update", self.updated), ("delete", self.deleted))
-        text = ", ".join(f"{verb} {number}" for verb, number in parts if number)
+    def to_do(self) -> str:
+        """What carrying it out does, as a button says it: `Create 3, update 2, delete 1`; '' for nothing."""
+        text = self._counted("create", "update", "delete")
         return text[:1].upper() + text[1:]
 
+    @property
+    def done(self) -> str:
+        """What was done: `created 3, updated 2, deleted 1`; '' for nothing."""
+        return self._counted("created", "updated", "deleted")
 
-def shown(before: State, plan: Plan, wanted: Sequence[tuple[str, str]] = (), *, empty: bool = False) -> Shown:
-    """The plan for the page. `wanted` are the entries that were left out, as (section, key text).
+    def _counted(self, *words: str) -> str:
+        numbers = (self.created, self.updated, self.deleted)
+        return ", ".join(f"{word} {number}" for word, number in zip(words, numbers, strict=True) if number)
 
-    Sections that are not part of the plan are passed over, unless `empty`.
+
+def shown(before: State, plan: Plan, document: Document | None = None) -> Shown:
+    """The plan for people; sections that it does not touch are passed over.
+
+    With the `document` that it was made of, entries that were left out are listed too.
     """
-    sections = [_project(before, plan, wanted)]
+    left_out = _left_out(before, document) if document else {}
+    sections = [_project(before, plan, left_out.get("project", ()))]
     for section, one in plan.sections.items():
-        if one.provided or empty:
-            sections.append(_section(section, before.sections[section], one, wanted))
+        if one.provided:
+            sections.append(_section(section, before.sections[section], one, left_out.get(section, ())))
     listed = [change for one in sections for change in one.changes]
     count = {
         kind: sum(change.kind == kind for change in listed) for kind in ("created", "updated", "deleted")
@@ -91,7 +112,32 @@ def shown(before: State, plan: Plan, wanted: Sequence[tuple[str, str]] = (), *, 
     )
 
 
-def _project(before: State, plan: Plan, wanted: Sequence[tuple[str, str]]) -> SectionChange:
+def copied(outcome: Outcome) -> str:
+    """What a new universe has from its model, and what it has not, in words."""
+    sets = [entry for entry, _ in outcome.rows["reference_sets"] if isinstance(entry, RefSet)]
+    n_images = sum(bool(item.content_uri) for one in sets for item in one.items)
+    words = [f"{shown(outcome.before, outcome.plan).done or 'nothing'} from the settings"]
+    if n_images:
+        words.append(f"{n_images} image{'s' * (n_images != 1)} that they name must be uploaded again")
+    if outcome.lost:
+        words.append(f"credentials in configurations do not come along ({', '.join(outcome.lost)})")
+    return f"{'; '.join(words)}."
+
+
+def _left_out(before: State, document: Document) -> dict[str, list[tuple[str, str]]]:
+    """By section, what was left out: how a form names it, and its name."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for section, key in sorted(document.left_out):
+        entries = (*document.sections.get(section, ()), *before.sections.get(section, ()))
+        name = next((name_of(entry) for entry in entries if entry.key_text == key), "")
+        if section == "project":
+            name = key.capitalize()
+        if name:
+            found.setdefault(section, []).append((f"{section}:{key}", name))
+    return found
+
+
+def _project(before: State, plan: Plan, left_out: Sequence[tuple[str, str]]) -> SectionChange:
     found = [
         EntryChange("updated", label, f"project:{key}", (FieldChange(label, word_changes(old, new)),))
         for key, label, old, new in (
@@ -100,14 +146,14 @@ def _project(before: State, plan: Plan, wanted: Sequence[tuple[str, str]]) -> Se
         )
         if old != new
     ]
-    left_out = [(f"project:{key}", key.capitalize()) for part, key in wanted if part == "project"]
     return SectionChange("project", "The universe", found, (), left_out)
 
 
 def _section(
-    section: str, before: Sequence[Entry], plan: Changes, wanted: Sequence[tuple[str, str]]
+    section: str, before: Sequence[Entry], plan: Changes, left_out: Sequence[tuple[str, str]]
 ) -> SectionChange:
     created, updated, unchanged = [], [], []
+    left_out_values = {value for value, _ in left_out}
     stays = set()
     for step in plan.steps:
         was = None if step.was is None else before[step.was]
@@ -117,16 +163,13 @@ def _section(
             created.append(_change("created", section, step.entry, None, step.entry))
         elif step.written and was.content != step.entry.content:
             updated.append(_change("updated", section, step.entry, was, step.entry))
-        else:
+        elif f"{section}:{step.entry.key_text}" not in left_out_values:
             unchanged.append(name_of(step.entry))
     deleted = [
         _change("deleted", section, entry, entry, None)
         for number, entry in enumerate(before)
         if number not in stays
     ]
-    left_out = [(f"{section}:{key}", key) for part, key in wanted if part == section]
-    named = {key for _, key in left_out}
-    unchanged = [name for name in unchanged if name.lower() not in named]
     return SectionChange(section, TITLES[section], [*created, *updated, *deleted], unchanged, left_out)
 
 

@@ -14,6 +14,7 @@ urlpatterns = [
     path("admin/login/", login_not_required(to_signin)),
     path("admin/password_change/", RedirectView.as_view(pattern_name="projects:password")),
     path("admin/", admin.site.urls),
+    path("", include("bootstrap.urls")),
     path("", include("projects.urls")),
     path("", include("pipeline.urls")),
 ]

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from pipeline.models import Asset, Attempt, Candidate, CostEvent, Run, RunJob
 from projects.access import Action, PageRequest, allows, project_page
-from projects.models import Character, Project, ReferenceItem, ReferenceSet, StyleGuide
+from projects.models import AuditEvent, Character, Project, ReferenceItem, ReferenceSet, StyleGuide
 
 M = TypeVar("M", bound=Model)
 
@@ -97,6 +97,13 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
             or "Add scene images, style images and a style guide.",
             done=project.n_images > 0,
             url=library,
+        ),
+        Step(
+            "Settings from an assistant",
+            "Let any chat assistant write style guides, characters and sets, and see the changes first.",
+            done=project.has_imported,
+            url=reverse("bootstrap:exchange", args=[project.slug]),
+            optional=True,
         ),
         Step(
             "Style baseline",
@@ -181,6 +188,10 @@ def _with_journey(projects: QuerySet[Project]) -> QuerySet[Project, Any]:
         n_characters=_count(Character.objects.filter(project=OuterRef("pk")), "project"),
         n_approved=_count(jobs.filter(verdict=RunJob.Verdict.APPROVED), "run__project"),
         n_waiting=_count(jobs.awaiting_review(), "run__project"),
+        # By its event in the trail: of the exchange nothing is known here.
+        has_imported=Exists(
+            AuditEvent.objects.filter(project_id=OuterRef("pk"), event_code="bootstrap.import")
+        ),
         has_style_run=finished("style"),
         has_time_run=finished("time"),
         has_weather_run=finished("weather"),

@@ -18,6 +18,6 @@
     } catch {
       copied = document.execCommand("copy");
     }
-    state.textContent = copied ? "Copied." : "Press Ctrl+C or ⌘C: the token is selected.";
+    state.textContent = copied ? "Copied." : "Press Ctrl+C or ⌘C: it is selected.";
   });
 })();

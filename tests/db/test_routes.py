@@ -7,6 +7,8 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
+from bootstrap.rows import load
+from bootstrap.snapshots import take
 from pipeline.services.execution import execute_candidate
 from pipeline.services.references import add_images
 from projects.access import LEAST_ROLE, OPERATOR, Action, Principal, Role
@@ -23,12 +25,12 @@ PERSONAS = {
 }
 OUTSIDE = {
     "project-list", "project-new", "signin", "signin-link", "signout", "password",
-    "tokens", "token-revoke", "audit-all",
+    "tokens", "token-revoke", "audit-all", "project-from-file",
 }  # fmt: skip
 
 
 def routes() -> Iterator[tuple[str, URLPattern]]:
-    for namespace in ("projects", "pipeline"):
+    for namespace in ("projects", "pipeline", "bootstrap"):
         resolver = get_resolver().namespace_dict[namespace][1]
         for pattern in resolver.url_patterns:
             yield f"{namespace}:{pattern.name}", pattern
@@ -60,6 +62,7 @@ def objects(project: Project) -> dict[str, Any]:
         "review-say": run.jobs.get().pk,
         "run": run.pk,
         "attempt": run.attempts.get().pk,
+        "snapshot": take(project, load(project), reason="import", changes={}, by=OPERATOR).pk,
     }
 
 
