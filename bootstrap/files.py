@@ -11,6 +11,7 @@ from projects.api.base import moment
 from projects.errors import Invalid
 from projects.models import Project
 
+LONGEST_FILE = 64 * 1024 * 1024  # bytes; what this program wrote itself may be longer than an answer
 CONFIDENTIAL = "Holds the unpublished settings of a universe, but no secret value: pass it on with care."
 
 
@@ -40,5 +41,5 @@ def document_in(data: bytes, mode: str | None = None) -> Document:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Invalid(f"The file is no text in UTF-8: byte {error.start + 1} can't be read") from None
-    answer = answer_of(text)
+    answer = answer_of(text, longest=LONGEST_FILE)
     return judged(answer.settings, mode_of(mode, answer.mode), answer.repairs)

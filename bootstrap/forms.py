@@ -6,10 +6,12 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 
 from bootstrap.document import SECTIONS
+from bootstrap.files import LONGEST_FILE
 from bootstrap.parse import LONGEST
 from bootstrap.prompt import LONGEST_BRIEF
 from projects.texts import LONGEST_NAME
 
+Uploaded = UploadedFile[bytes]
 MODES = (
     ("merge", "Merge: add what is new, update what is named, delete nothing"),
     ("replace", "Replace: sections in the answer lose every entry that it does not name"),
@@ -44,9 +46,9 @@ class AnswerForm(forms.Form):
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
     fingerprint = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def clean_file(self) -> UploadedFile | None:
+    def clean_file(self) -> Uploaded | None:
         """A file that is not larger than an answer may be."""
-        file: UploadedFile | None = self.cleaned_data.get("file")
+        file: Uploaded | None = self.cleaned_data.get("file")
         if file is not None and (file.size or 0) > LONGEST:
             raise forms.ValidationError(f"The file has {file.size} bytes: use at most {LONGEST}")
         return file
@@ -85,11 +87,11 @@ class FileForm(CopyForm):
         help_text="What “Save as a file” or <code>manage.py universe export</code> wrote, or a saved answer."
     )
 
-    def clean_file(self) -> UploadedFile:
+    def clean_file(self) -> Uploaded:
         """A file that is not larger than an answer may be."""
-        file: UploadedFile = self.cleaned_data["file"]
-        if (file.size or 0) > LONGEST:
-            raise forms.ValidationError(f"The file has {file.size} bytes: use at most {LONGEST}")
+        file: Uploaded = self.cleaned_data["file"]
+        if (file.size or 0) > LONGEST_FILE:
+            raise forms.ValidationError(f"The file has {file.size} bytes: use at most {LONGEST_FILE}")
         return file
 
 

@@ -62,7 +62,7 @@ class SettingsSnapshot(models.Model):
         numbers = {kind: sum(one[kind] for one in sections) for kind in ("created", "updated", "deleted")}
         words = [f"{kind} {number}" for kind, number in numbers.items() if number]
         if self.changes.get("project_updated"):
-            words.append("the universe's own texts")
+            words.append("name or description of the universe changed")
         return ", ".join(words) or "nothing was different"
 
     def __str__(self) -> str:

@@ -33,11 +33,14 @@ class Answer:
     repairs: list[str] = field(default_factory=list)
 
 
-def answer_of(text: str) -> Answer:
-    """The settings in a model's answer. Raises `Invalid`, with the place beside the error."""
+def answer_of(text: str, *, longest: int = LONGEST) -> Answer:
+    """The settings in a model's answer of at most `longest` bytes.
+
+    Raises `Invalid`, with the place beside the error.
+    """
     n_bytes = len(text.encode(errors="surrogatepass"))
-    if n_bytes > LONGEST:
-        raise Invalid(f"Field '{FIELD}' has {n_bytes} bytes: use at most {LONGEST}")
+    if n_bytes > longest:
+        raise Invalid(f"Field '{FIELD}' has {n_bytes} bytes: use at most {longest}")
     text = text.strip().strip("\ufeff").strip()
     if not text:
         raise Invalid(f"Field '{FIELD}' must not be empty")
