@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from bootstrap.document import SECTIONS, Account, Document, Entry, SecretName, exact, sent
+from bootstrap.document import SECTIONS, Account, Document, Entry, SecretName, exact, sent, shown_config
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,17 @@ class State:
             for section, entries in self.sections.items()
         }
         return hashlib.sha256(exact([self.name, self.description, sections]).encode()).hexdigest()
+
+    def marked(self) -> "State":
+        """The same with a marker in place of each credential, as it may leave the project."""
+        sections = {
+            section: [
+                replace(entry, config=shown_config(entry.config)) if isinstance(entry, Account) else entry
+                for entry in entries
+            ]
+            for section, entries in self.sections.items()
+        }
+        return State(self.name, self.description, sections)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from bootstrap.diff import State
+from bootstrap.diff import Plan, State, diff
 from bootstrap.document import SECTIONS, Document, Entry, ProjectPatch, received, sent
 from bootstrap.models import SettingsSnapshot
 from bootstrap.rows import Loaded, Origin, Row, origin_key
@@ -48,9 +48,15 @@ def state_of(content: Mapping[str, Any]) -> State:
 
 
 def document_of(state: State) -> Document:
-    """What leads to a state: all its sections in place of the present ones."""
+    """What leads to a state: all its sections in place of the present ones. No credential is in it."""
     patch = ProjectPatch(state.name, state.description)
-    return Document("replace", patch, {section: tuple(state.sections[section]) for section in SECTIONS})
+    sections = {section: tuple(entries) for section, entries in state.marked().sections.items()}
+    return Document("replace", patch, sections)
+
+
+def difference(before: State, after: State) -> Plan:
+    """What leads from one state to another, as far as the exchange would do it: it deletes no secrets."""
+    return diff(before.marked(), document_of(after))
 
 
 def origins_of(content: Mapping[str, Any]) -> dict[tuple[str, str], Origin]:

@@ -7,14 +7,13 @@ from uuid import UUID
 from django.core.management import CommandError
 
 from bootstrap import services
-from bootstrap.diff import diff
 from bootstrap.document import Document
 from bootstrap.files import LONGEST_FILE, document_in, file_of
 from bootstrap.models import SettingsSnapshot
 from bootstrap.parse import FIELD
 from bootstrap.presentation import EntryChange, Shown, copied, shown
 from bootstrap.rows import load
-from bootstrap.snapshots import document_of, state_of
+from bootstrap.snapshots import difference, document_of, state_of
 from kroma_site.prepare import OperatorCommand, prepare
 from kroma_site.private import write_private
 from kroma_site.universes import any_project_named, project_named
@@ -110,7 +109,7 @@ class Command(OperatorCommand):
         before = load(project).state
         snapshot = _snapshot_named(project, other)
         if snapshot is not None:
-            plan = shown(before, diff(before, document_of(state_of(snapshot.content))))
+            plan = shown(before, difference(before, state_of(snapshot.content)))
         else:
             outcome = services.preview(project, document_in(_read(other), mode), role=Role.OWNER)
             plan = shown(outcome.before, outcome.plan)

@@ -69,3 +69,47 @@ def test_secrets_are_never_replaced() -> None:
     before = state(secrets=[SecretName("openai", "api_key", has_value=True)])
     one = diff(before, Document("replace", None, {"secrets": ()})).sections["secrets"]
     assert (one.replaced, one.deleted, one.unchanged) == (False, 0, 1)
+
+
+@given(before=guides, wanted=once, mode=modes, data=st.data())
+def test_what_is_left_out_stays_whatever_the_mode(
+    before: list[Guide], wanted: list[Guide], mode: str, data: st.DataObject
+) -> None:
+    keys = sorted({one.key_text for one in [*before, *wanted]})
+    kept = frozenset(data.draw(st.sets(st.sampled_from(keys)))) if keys else frozenset()
+    left_out = frozenset(("style_guides", key) for key in kept)
+    plan = diff(
+        state(style_guides=before), Document(mode, None, {"style_guides": tuple(wanted)}, (), left_out)
+    )
+    one = plan.sections["style_guides"]
+    after = [step.entry for step in one.steps]
+    assert [entry for entry in before if entry.key_text in kept] == [
+        entry for entry in after if entry.key_text in kept
+    ]
+    assert one.after_count == one.created + one.updated + one.unchanged
+    assert one.before_count == one.deleted + one.updated + one.unchanged == len(before)
+
+
+@given(before=guides, other=guides)
+def test_a_fingerprint_is_the_same_for_the_same_settings_in_any_order(
+    before: list[Guide], other: list[Guide]
+) -> None:
+    def fingerprint(entries: list[Guide]) -> str:
+        return state(style_guides=entries).fingerprint
+
+    assert fingerprint(before) == fingerprint(before[::-1])
+    same = sorted(before, key=repr) == sorted(other, key=repr)
+    assert (fingerprint(before) == fingerprint(other)) == same
+
+
+def test_limits_that_are_not_named_stay_and_named_ones_count() -> None:
+    before = state(provider_accounts=[Account("openai", limits=(3, None))])
+
+    def after(limits: tuple[int | None, ...]) -> tuple[bool, object]:
+        wanted = Document("replace", None, {"provider_accounts": (Account("openai", limits=limits),)})
+        one = diff(before, wanted).sections["provider_accounts"]
+        return one.changed, one.steps[0].entry.limits
+
+    assert after(()) == (False, (3, None))
+    assert after((3, None)) == (False, (3, None))
+    assert after((None, None)) == (True, (None, None))
