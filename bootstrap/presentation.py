@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bootstrap.diff import Changes, Plan, State
+from bootstrap.diff import Changes, Plan, State, diff
 from bootstrap.document import (
     Account,
     Document,
@@ -18,6 +18,7 @@ from bootstrap.document import (
     shown_config,
 )
 from bootstrap.services import Outcome
+from bootstrap.snapshots import document_of
 from bootstrap.words import Piece, changes, word_changes
 
 TITLES = {
@@ -110,6 +111,12 @@ def shown(before: State, plan: Plan, document: Document | None = None) -> Shown:
         count["deleted"],
         [change.name for change in listed if change.kind == "deleted"],
     )
+
+
+def difference(before: State, after: State) -> Shown:
+    """What leads from one state to another, as far as the exchange would do it: it deletes no secrets."""
+    marked = before.marked()
+    return shown(marked, diff(marked, document_of(after)))
 
 
 def copied(outcome: Outcome) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from bootstrap.diff import Plan, State, diff
+from bootstrap.diff import State
 from bootstrap.document import SECTIONS, Document, Entry, ProjectPatch, received, sent
 from bootstrap.models import SettingsSnapshot
 from bootstrap.rows import Loaded, Origin, Row, origin_key
@@ -52,11 +52,6 @@ def document_of(state: State) -> Document:
     patch = ProjectPatch(state.name, state.description)
     sections = {section: tuple(entries) for section, entries in state.marked().sections.items()}
     return Document("replace", patch, sections)
-
-
-def difference(before: State, after: State) -> Plan:
-    """What leads from one state to another, as far as the exchange would do it: it deletes no secrets."""
-    return diff(before.marked(), document_of(after))
 
 
 def origins_of(content: Mapping[str, Any]) -> dict[tuple[str, str], Origin]:

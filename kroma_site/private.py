@@ -7,7 +7,7 @@ from pathlib import Path
 def write_private(path: Path, text: str, *, replace: bool = False) -> None:
     """Write a new file with mode 0600. Raises `FileExistsError` for one that is there, unless `replace`.
 
-    An existing file is replaced as a whole: what is written to a file with wider rights could be read meanwhile.
+    A file is replaced as a whole: what is written into one with wider rights could be read meanwhile.
     """
     if path.exists() and not replace:
         raise FileExistsError(path)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from ninja import Schema
 from pydantic import Field, JsonValue
 
-from bootstrap.diff import Plan, State
+from bootstrap.diff import Plan
 from bootstrap.document import (
     LIMITS,
     SCHEMA_VERSION,
@@ -20,7 +20,7 @@ from bootstrap.document import (
     SecretName,
     sent,
 )
-from bootstrap.presentation import shown
+from bootstrap.presentation import Shown, shown
 from bootstrap.services import Outcome
 from projects.api.base import Answer, moment
 from projects.models import Project
@@ -283,7 +283,7 @@ def import_shown(
         "project_updated": plan.project_updated,
         "applied": {section: _applied(document, section) for section in SECTIONS},
         "changes": changes_shown(plan),
-        "entries": entries_shown(outcome.before, plan),
+        "entries": entries_shown(shown(outcome.before, plan)),
         "project": project_shown(project, plan.name, plan.description),
         "settings": settings_shown(project, outcome.rows),
         "repairs": document.repairs,
@@ -298,7 +298,7 @@ def _applied(document: Document, section: str) -> int:
     return sum((section, entry.key_text) not in document.left_out for entry in entries)
 
 
-def entries_shown(before: State, plan: Plan) -> list[dict[str, object]]:
+def entries_shown(plan: Shown) -> list[dict[str, object]]:
     """What happens to each entry that changes, with its fields as they were and will be."""
     return [
         {
@@ -311,6 +311,6 @@ def entries_shown(before: State, plan: Plan) -> list[dict[str, object]]:
                 for changed in change.fields
             ],
         }
-        for one in shown(before, plan).sections
+        for one in plan.sections
         for change in one.changes
     ]

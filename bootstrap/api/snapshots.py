@@ -8,9 +8,10 @@ from pydantic import Field, JsonValue, StrictBool, StrictStr
 from bootstrap import services
 from bootstrap.api.shapes import FINGERPRINT, BootstrapImport, EntryShown, entries_shown, import_shown
 from bootstrap.models import SettingsSnapshot
+from bootstrap.presentation import difference
 from bootstrap.rows import load
 from bootstrap.services import Outcome
-from bootstrap.snapshots import difference, document_of, state_of
+from bootstrap.snapshots import document_of, state_of
 from projects.access import Action
 from projects.api.base import ADDITIVE, Answer, ApiRequest, Bearer, answers, moment, project_of, row_of
 from projects.api.lists import ListAnswer, ListQuery, page_of
@@ -127,7 +128,7 @@ def compare_snapshot(
     project = project_of(request)
     before = state_of(_snapshot(project, snapshot_id).content)
     after = state_of(_snapshot(project, query.to).content) if query.to else load(project).state
-    return {"changes": entries_shown(before, difference(before, after))}
+    return {"changes": entries_shown(difference(before, after))}
 
 
 @router.post(

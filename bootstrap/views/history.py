@@ -17,10 +17,10 @@ from bootstrap.document import Document
 from bootstrap.files import document_in, file_name, file_of
 from bootstrap.forms import CompareForm, CopyForm, FileForm
 from bootstrap.models import SettingsSnapshot, SettingsSnapshotQuerySet
-from bootstrap.presentation import copied, shown
+from bootstrap.presentation import copied, difference, shown
 from bootstrap.rows import load
 from bootstrap.services import SettingsChanged
-from bootstrap.snapshots import difference, document_of, state_of
+from bootstrap.snapshots import document_of, state_of
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError
 from projects.models import Project, User
@@ -52,7 +52,7 @@ def compare(request: PageRequest, project: Project) -> HttpResponse:
     if form.is_valid():
         before, after = (_state(project, form.cleaned_data[name]) for name in ("before", "after"))
         context |= {
-            "plan": shown(before[0], difference(before[0], after[0])),
+            "plan": difference(before[0], after[0]),
             "before": before[1],
             "after": after[1],
         }

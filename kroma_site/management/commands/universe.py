@@ -11,9 +11,9 @@ from bootstrap.document import Document
 from bootstrap.files import LONGEST_FILE, document_in, file_of
 from bootstrap.models import SettingsSnapshot
 from bootstrap.parse import FIELD
-from bootstrap.presentation import EntryChange, Shown, copied, shown
+from bootstrap.presentation import EntryChange, Shown, copied, difference, shown
 from bootstrap.rows import load
-from bootstrap.snapshots import difference, document_of, state_of
+from bootstrap.snapshots import document_of, state_of
 from kroma_site.prepare import OperatorCommand, prepare
 from kroma_site.private import write_private
 from kroma_site.universes import any_project_named, project_named
@@ -106,10 +106,9 @@ class Command(OperatorCommand):
         self._show(project, outcome, json=json, dry_run=dry_run)
 
     def compare(self, project: Project, *, other: str, mode: str | None, json: bool, **options: Any) -> None:
-        before = load(project).state
         snapshot = _snapshot_named(project, other)
         if snapshot is not None:
-            plan = shown(before, difference(before, state_of(snapshot.content)))
+            plan = difference(load(project).state, state_of(snapshot.content))
         else:
             outcome = services.preview(project, document_in(_read(other), mode), role=Role.OWNER)
             plan = shown(outcome.before, outcome.plan)
@@ -127,8 +126,8 @@ class Command(OperatorCommand):
             return
         for one in found:
             self.stdout.write(
-                f"{one['id']}  before the {one['reason']} of {str(one['created_at'])[:19]} UTC by {one['actor']}: "
-                f"{one['told']}"
+                f"{one['id']}  before the {one['reason']} of {str(one['created_at'])[:19]} UTC "
+                f"by {one['actor']}: {one['told']}"
             )
         if not found:
             self.stdout.write("No snapshot: nothing was imported yet")
