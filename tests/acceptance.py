@@ -99,14 +99,7 @@ FEATURES = {
     "U-14": "secrets",
     "U-15": "agent worker",
     "U-16": "CRUD used by the pipeline",
-}
-
-# What other issues build: a test may say already that it proves one of these.
-LATER = {
-    **{f"W-{number:02d}": "a weakness of the reference that is worth beating" for number in range(1, 41)},
-    "A-07": "no raw argument pass-through",
-    "A-08": "old helper programs cannot run by accident",
-    "A-12": "progress board and handoff documents",
+    # Bootstrap exchange
     "B-01": "export: GET .../bootstrap-prompt",
     "B-02": "prompt text",
     "B-03": "import: POST .../bootstrap-import",
@@ -129,6 +122,14 @@ LATER = {
     "B-20": "export performance",
     "B-21": "chat and instructions out of scope",
     "B-22": "user interface flow",
+}
+
+# What other issues build: a test may say already that it proves one of these.
+LATER = {
+    **{f"W-{number:02d}": "a weakness of the reference that is worth beating" for number in range(1, 41)},
+    "A-07": "no raw argument pass-through",
+    "A-08": "old helper programs cannot run by accident",
+    "A-12": "progress board and handoff documents",
     "R-01": "replaced code is deleted in the same step",
     "R-02": "regression tests",
     "R-03": "whole suite green",

@@ -4,9 +4,14 @@ from collections.abc import Callable
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 from django.utils import timezone
 
+from bootstrap.models import SettingsSnapshot
+from bootstrap.rows import load
+from bootstrap.snapshots import take
 from pipeline.models import Asset, AssetLink, Attempt, Candidate, CostEvent, Review, Run, RunJob
+from projects.access import OPERATOR
 from projects.models import Budget, Membership, Project, ReferenceSet, StyleGuide
 from tests.factories import make_run, make_user
 
@@ -42,6 +47,14 @@ def test_names_are_unique_in_a_project(project: Project) -> None:
     for model in (StyleGuide, ReferenceSet):
         model.objects.create(project=project, name="Ink")
         refuses("name", lambda model=model: model.objects.create(project=project, name="Ink"))
+
+
+def test_snapshots(project: Project) -> None:
+    snapshot = take(project, load(project), reason="import", changes={}, by=OPERATOR)
+    rows = SettingsSnapshot.objects.filter(pk=snapshot.pk)
+    refuses("settings_snapshot_reason_known", lambda: rows.update(reason="whim"))
+    with pytest.raises(ProtectedError):
+        project.delete()
 
 
 def test_budgets_are_not_negative(project: Project) -> None:

@@ -13,16 +13,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from bootstrap import services
+from bootstrap.models import SettingsSnapshot
 from pipeline.enqueue import ring_candidates
 from pipeline.models import AgentInstruction, Candidate, Run
 from pipeline.providers.base import OutcomeUnknown
 from pipeline.services import attempts, chat, control, dispatch, instructions, leases, runs
 from pipeline.services.outcomes import Deferred
 from projects import audit
-from projects.access import OPERATOR, Principal
-from projects.models import ApiToken, StyleGuide
+from projects.access import OPERATOR, Principal, Role
+from projects.models import ApiToken, Character, StyleGuide
 from projects.services import people, tokens
 from projects.services.library import delete_entry, save_entry
+from tests.exchange import document
 from tests.factories import make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -265,3 +268,39 @@ def test_two_messages_at_once_get_a_position_each() -> None:
         other.start_and_wait_until_it_is_blocked()
     other.join()
     assert other.result == 2
+
+
+def test_two_imports_wait_for_each_other_and_the_later_one_sees_the_earlier() -> None:
+    project = make_project()
+    wanted = [document({"characters": [{"name": "Mira", "description": text}]}) for text in ("one", "two")]
+
+    def take_in(number: int) -> services.Outcome:
+        return services.apply(project, wanted[number], by=OPERATOR, role=Role.OWNER)
+
+    with transaction.atomic():
+        take_in(0)
+        other = Beside(lambda: take_in(1))
+        other.start_and_wait_until_it_is_blocked()
+        assert other.is_alive()
+    other.join()
+    assert other.result.plan.sections["characters"].updated == 1
+    assert [one.description for one in Character.objects.all()] == ["two"]
+    snapshots = SettingsSnapshot.objects.order_by("created_at")
+    assert [len(one.content["characters"]) for one in snapshots] == [0, 1]
+
+
+def test_of_two_imports_of_one_look_the_second_is_refused() -> None:
+    project = make_project()
+    wanted = document({"characters": [{"name": "Mira"}]})
+    fingerprint = services.preview(project, wanted, role=Role.OWNER).fingerprint
+
+    def take_in() -> services.Outcome:
+        return services.apply(project, wanted, by=OPERATOR, role=Role.OWNER, fingerprint=fingerprint)
+
+    with transaction.atomic():
+        take_in()
+        other = Beside(take_in)
+        other.start_and_wait_until_it_is_blocked()
+    other.join()
+    assert isinstance(other.result, services.SettingsChanged)
+    assert SettingsSnapshot.objects.count() == 1
