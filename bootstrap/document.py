@@ -1,7 +1,7 @@
 """The exchange format `kroma.bootstrap.v1`: what may be sent, and what it comes to once it is judged."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ LONGEST_CODE, LONGEST_ADDRESS = LONGEST_OF_ACCOUNT["provider_code"], LONGEST_OF_
 LONGEST_LABEL, LONGEST_URI = LONGEST_OF_ENTRY["label"], LONGEST_OF_ENTRY["content_uri"]
 
 Text = StrictStr | None
+Problem = tuple[str, str]  # its path, and the sentence
 
 
 class ImportedProject(BaseModel):
@@ -248,12 +249,26 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def refused(problems: Sequence[tuple[str, str]], *, error: str = "") -> Invalid:
-    """The error of a payload: the first problem (or `error`), with all of them and their paths beside it."""
-    found = Invalid(error or problems[0][1])
-    listed = [{"path": path, "problem": problem} for path, problem in problems[:MOST_PROBLEMS]]
-    found.extra = {"details": listed}
-    return found
+def refused(
+    problems: Sequence[Problem], *, error: str = "", lines: Mapping[str, int] | None = None
+) -> Invalid:
+    """The error of a payload: the first problem (or `error`), with all of them and their paths beside it.
+
+    `lines` has the line of each path of a text; what is not there gets the line of what it should be in.
+    """
+    listed: list[dict[str, object]] = []
+    for path, problem in problems[:MOST_PROBLEMS]:
+        known = next((one for one in (path, *outer_paths(path)) if one in (lines or {})), None)
+        line = {} if lines is None or known is None else {"line": lines[known]}
+        listed.append({"path": path, "problem": problem, **line})
+    return Invalid(error or problems[0][1], extra={"details": listed})
+
+
+def outer_paths(path: str) -> Iterator[str]:
+    """The paths of what a path lies in, from the inside out: `a[1].b` lies in `a[1]`, `a` and ``."""
+    while path:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        yield path
 
 
 def mode_of(*given: str | None) -> str:
@@ -267,10 +282,20 @@ def mode_of(*given: str | None) -> str:
 
 def judged(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> Document:
     """The document of a payload, trimmed. Raises `Invalid` with all that is wrong with it."""
+    document, problems = weighed(raw, mode, repairs)
+    if problems:
+        raise refused(problems)
+    check_given(document)
+    return document
+
+
+def weighed(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> tuple[Document, list[Problem]]:
+    """The document of a payload, trimmed, and what is wrong with it.
+
+    Raises `Invalid` for too many entries.
+    """
     n_entries = sum(len(getattr(raw, section) or ()) for section in SECTIONS)
-    n_entries += sum(len(one.items or ()) for one in raw.reference_sets or ())
-    if n_entries > MOST_ENTRIES:
-        raise Invalid(f"Import payload has {n_entries} entries: use at most {MOST_ENTRIES}")
+    check_number(n_entries + sum(len(one.items or ()) for one in raw.reference_sets or ()))
     judge = _Judge()
     patch = judge.project(raw.project) if raw.project else None
     sections: dict[str, tuple[Entry, ...]] = {}
@@ -278,11 +303,19 @@ def judged(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> Doc
         rows = getattr(raw, section)
         if rows is not None:
             sections[section] = _last_of_each(judge.entries(section, rows))
-    if judge.problems:
-        raise refused(judge.problems)
-    if patch is None and not sections:
+    return Document(mode=mode, project=patch, sections=sections, repairs=tuple(repairs)), judge.problems
+
+
+def check_number(n_entries: int) -> None:
+    """Raise `Invalid` for more entries than one import may have."""
+    if n_entries > MOST_ENTRIES:
+        raise Invalid(f"Import payload has {n_entries} entries: use at most {MOST_ENTRIES}")
+
+
+def check_given(document: Document) -> None:
+    """Raise `Invalid` for a document that has no project and no section."""
+    if document.project is None and not document.sections:
         raise Invalid("Import payload does not include any settings")
-    return Document(mode=mode, project=patch, sections=sections, repairs=tuple(repairs))
 
 
 def _last_of_each(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -294,7 +327,7 @@ class _Judge:
     """Judges entry by entry, and goes on after a problem, so that one answer can list all."""
 
     def __init__(self) -> None:
-        self.problems: list[tuple[str, str]] = []
+        self.problems: list[Problem] = []
         self.place = ""
 
     def project(self, raw: ImportedProject) -> ProjectPatch:
