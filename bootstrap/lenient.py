@@ -7,13 +7,15 @@ guess, and close what broke off.
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from projects.strictjson import is_storable
 
 DEEPEST = 64  # levels, as in a request's body
-MOST_REPAIRS = 50  # that are listed
+MOST_OF_A_KIND = 20  # repairs of one kind that are listed, each with its place
+MOST_UNSTORABLE = 50  # texts that are told
 MOST_NAMES = 20  # of an object that are kept to tell what it was meant to be
 LONGEST_PATH = 300  # characters; a name of a megabyte must not be repeated for all that is below it
 LONGEST_NUMBER = 1_000  # digits
@@ -47,6 +49,8 @@ BODIES = {
 OPEN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 UNUSUAL = re.compile(r'\\.|"|\r\n?', re.DOTALL)
 CURLY = "curly quotes were read as straight ones"
+SHORTENED = "something was left out, as its '...' says,"
+TWICE = "of several values of one name in an object the last one was taken"
 SINGLE = "single quotes were read as double ones"
 
 
@@ -98,8 +102,8 @@ class Reader:
     at: int
     budget: Budget
     lines: dict[str, int] | None = None
-    repairs: list[tuple[int, str]] = field(default_factory=list)  # the first ones, with their positions
-    n_repairs: int = 0
+    repairs: list[tuple[int, str]] = field(default_factory=list)  # the first ones of each kind, by position
+    n_repairs: Counter[str] = field(default_factory=Counter)  # by their kind
     unstorable: list[str] = field(default_factory=list)  # paths
     names: list[str] = field(default_factory=list)  # the first ones of the outermost object
     has_quoted_name: bool = False
@@ -136,10 +140,9 @@ class Reader:
             name_at = self.at
             name = self.name(depth)
             found_twice = name in found
-            found[name] = self.value(depth + 1, f"{path}.{name}"[:LONGEST_PATH] if path else name)
+            found[name] = self.value(depth + 1, (f"{path}.{name}" if path else name)[:LONGEST_PATH])
             if found_twice:
-                shown = name[:40]
-                self.mended(f"of several values for '{shown}' in one object the last one was taken", name_at)
+                self.mended(TWICE, name_at, f": '{name[:40]}'")
             self.path = path
         return found
 
@@ -151,7 +154,8 @@ class Reader:
         else:
             match = NAME.match(self.text, self.at)
             if match is None:
-                raise self.broken("a name in quotes is expected")
+                is_cut_short = LEFT_OUT.match(self.text, self.at)
+                raise self.broken(SHORTENED if is_cut_short else "a name in quotes is expected")
             name = match[0]
             if match.end() == len(self.text):
                 raise self.cut("inside a name")
@@ -187,7 +191,7 @@ class Reader:
         if mark != ",":
             problem = f"a comma or {end} is expected"
             if mark in "]}":
-                problem = f"{end} is expected for what begins at {place(self.text, start)}"
+                problem = f"{end}, for what begins at {place(self.text, start)}, is expected"
             raise self.broken(problem)
         comma = self.at
         self.at += 1
@@ -214,7 +218,7 @@ class Reader:
         self.broken_text = start if "\n" in body or "\r" in body else None
         if "\\" in body or '"' in body or not body.isprintable():
             body = self.decoded(body, start + 1)
-            if not is_storable(body) and len(self.unstorable) < MOST_REPAIRS:
+            if not is_storable(body) and len(self.unstorable) < MOST_UNSTORABLE:
                 self.unstorable.append(self.path if path is None else path)
         return body
 
@@ -261,7 +265,7 @@ class Reader:
         if OPEN_NUMBER.match(self.text, self.at):
             return self.cut("inside a number", len(self.text))
         if LEFT_OUT.match(self.text, self.at):
-            return self.broken("something was left out, as '...' says,")
+            return self.broken(SHORTENED)
         return self.broken("a number is not written as in JSON: it stands")
 
     def word(self) -> bool | None:
@@ -279,7 +283,7 @@ class Reader:
         if word and match and match.end() == len(self.text) and known:
             raise self.cut("inside a word", len(self.text))
         if LEFT_OUT.match(self.text, self.at):
-            raise self.broken("something was left out, as '…' says,")
+            raise self.broken(SHORTENED)
         raise self.broken("a value is expected")
 
     def peek(self) -> str:
@@ -309,7 +313,7 @@ class Reader:
             if end < 2:
                 raise self.cut(f"inside the comment that begins at {place(self.text, start)}", len(self.text))
         elif start + 1 == len(self.text):
-            raise self.cut("at the begin of a comment", start + 1)
+            raise self.cut("at the start of a comment", start + 1)
         else:
             raise self.broken("a value or a mark is expected")
         self.mended("a comment was left out", start)
@@ -322,16 +326,16 @@ class Reader:
             self.line_at = self.at
             self.lines[path] = self.line
 
-    def mended(self, what: str, at: int) -> None:
-        self.n_repairs += 1
-        if self.n_repairs <= MOST_REPAIRS:
-            self.repairs.append((at, what))
+    def mended(self, kind: str, at: int, detail: str = "") -> None:
+        self.n_repairs[kind] += 1
+        if self.n_repairs[kind] <= MOST_OF_A_KIND:
+            self.repairs.append((at, kind + detail))
 
     def told(self) -> list[str]:
-        """What was mended, in the order of the text; a last line counts those that are not listed."""
-        rest = self.n_repairs - len(self.repairs)
+        """What was mended, in the order of the text; last what is not listed for its number."""
         listed = [f"{what} ({place(self.text, at)})" for at, what in sorted(self.repairs)]
-        return [*listed, f"and {rest} more like these"] if rest else listed
+        rest = {kind: number - MOST_OF_A_KIND for kind, number in self.n_repairs.items()}
+        return listed + [f"{kind} ({number} times more)" for kind, number in rest.items() if number > 0]
 
     def cut(self, where: str, at: int | None = None) -> Broken:
         """The error of a text that breaks off."""
