@@ -35,7 +35,21 @@ MEANT = {"mode", *KNOWN}  # names that tell a broken answer from braces in prose
 
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 # What could begin an object, or a list of objects; or breaks off before that shows.
-OPENING = re.compile(r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/]|[\w$-]++\s*+:|[\w$-]*+\s*\Z))|\[(?=\s*+\{)")
+OPENING = re.compile(
+    r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/]|[\w$-]++\s*+:|[\w$-]*+\s*\Z))|\[(?=\s*+\{)|\{(?=\s*\n\s*>)"
+)
+# Each line of it is a quotation of Markdown.
+QUOTED = re.compile(r"\{\s*\n\s*>")
+# Before it stands a name: it is a part of something, not an answer.
+PART = re.compile(r"[\"'“”„‟‘’‚‛]\s*:[\s>]*\Z")
+LONGEST_GAP = 100  # characters between a name and its value
+WANTED_TYPES = {
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+}
 CLOSING = re.compile(r"```|~~~")
 NOTHING_SAID = re.compile(r"[{\[]\s*(?:\.\.\.|…)\s*[}\]]")
 
@@ -205,7 +219,8 @@ def _typed(raw: Any) -> tuple[ImportedSettings, list[Problem]]:
     problems = []
     for one in wrong:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
-        problems.append((path.removeprefix(".") or "settings", one["msg"]))
+        problem = WANTED_TYPES.get(one["type"], one["msg"])
+        problems.append((path.removeprefix(".") or "settings", problem))
     # Without what is wrong the rest can be looked at; the value is nobody's but ours.
     for one in wrong:
         if not one["loc"]:
@@ -270,6 +285,9 @@ def _answer_in(text: str) -> _Found:
     for found in _values_in(text, problems):
         if not _is_ours(_unwrapped(found.value)[0]):
             other = other if other and other.value else found
+        elif PART.search(text, max(found.start - LONGEST_GAP, 0), found.start):
+            told = f"what stands around the braces at {place(text, found.start)} can't be read"
+            raise Broken(told, text, found.start)
         elif ours is None:
             ours = found
         elif exact(ours.value) != exact(found.value):
@@ -320,6 +338,8 @@ def _values_in(text: str, problems: list[Broken]) -> Iterator[_Found]:
 
 def _is_meant(reader: Reader, start: int, error: Broken) -> bool:
     """Whether what can't be read may be an answer: it names what is ours, or is no mere sketch of a form."""
+    if QUOTED.match(reader.text, start):
+        return True
     if not reader.has_quoted_name and MEANT.isdisjoint(reader.names):
         return False
     sketch = reader.text[start : _end_of_sketch(reader.text, start) or start]

@@ -60,8 +60,8 @@ def test_exact_json_is_found_and_nothing_is_called_mended(text: str) -> None:
             "None was read as null (line 1, column 49)",
         ),
         (
-            '{"characters": [{"name": "Mira"}], "provider_accounts": [{"provider_code": "x", "enabled": True}]}',
-            "True was read as true (line 1, column 92)",
+            '{"characters": [{"name": "Mira"}],\n"provider_accounts": [{"provider_code": "x", "enabled": True}]}',
+            "True was read as true (line 2, column 57)",
         ),
         (
             '{"characters": [\n{"name": "Mira", "description": "a\nb"}]}',
@@ -147,7 +147,7 @@ def test_what_would_be_guessed_is_refused_with_its_place(value: str, problem: st
     with pytest.raises(Invalid) as caught:
         answer_of(f'{{"characters": [{{\n"name": {value}}}]}}')
     assert str(caught.value) == UNPARSED
-    (told,) = caught.value.extra["details"]
+    told: dict[str, object] = caught.value.extra["details"][0]
     assert (told["path"], told["problem"]) == (parse.FIELD, problem)
     assert f"line {told['line']}, " in problem
 
