@@ -35,11 +35,9 @@ MEANT = {"mode", *KNOWN}  # names that tell a broken answer from braces in prose
 
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 # What could begin an object, or a list of objects; or breaks off before that shows.
-OPENING = re.compile(
-    r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/]|[\w$-]++\s*+:|[\w$-]*+\s*\Z))|\[(?=\s*+\{)|\{(?=\s*\n\s*>)"
-)
+OPENING = re.compile(r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/>]|[\w$-]++\s*+:|[\w$-]*+\s*\Z))|\[(?=\s*+\{)")
 # Each line of it is a quotation of Markdown.
-QUOTED = re.compile(r"\{\s*\n\s*>")
+QUOTED = re.compile(r"\{[^\S\n]*+\n\s*+>")
 # Before it stands a name: it is a part of something, not an answer.
 PART = re.compile(r"[\"'“”„‟‘’‚‛]\s*:[\s>]*\Z")
 LONGEST_GAP = 100  # characters between a name and its value

@@ -1,7 +1,7 @@
-"""Answers as assistants write them, through the API: what each changes in one universe, or what it is told.
+"""Answers as assistants write them, through the API: what each changes in a universe, or what it is told.
 
-`universe.json` is that universe. Beside an answer stands what it is to come to: the mode, the repairs and, for
-each section that changes or is given, the counts; beside a bad one the error and its details.
+`universe.json` is that universe. Beside an answer stands what it comes to: the mode, the repairs, and the
+counts of each section that it has; beside a bad one the error and its details.
 """
 
 import json

@@ -60,8 +60,9 @@ def test_exact_json_is_found_and_nothing_is_called_mended(text: str) -> None:
             "None was read as null (line 1, column 49)",
         ),
         (
-            '{"characters": [{"name": "Mira"}],\n"provider_accounts": [{"provider_code": "x", "enabled": True}]}',
-            "True was read as true (line 2, column 57)",
+            '{"provider_accounts": [{"provider_code": "x", "enabled": True}],'
+            '\n"characters": [{"name": "Mira"}]}',
+            "True was read as true (line 1, column 58)",
         ),
         (
             '{"characters": [\n{"name": "Mira", "description": "a\nb"}]}',
@@ -326,6 +327,8 @@ def test_mutated_answers_are_read_or_refused() -> None:
     "text",
     [
         '{"settings": {"characters": []} "mode": "replace"}',
+        '"mode": "replace", "settings": {"characters": []}',
+        '> {\n> "mode": "replace",\n> "settings": {\n>  "characters": []}}',
         'Here it is: {"settings": {"characters": []} "mode": "replace"}',
         '```json\n{"characters": [{"name": "Mara"} {"name": "Tom"}], "style_guides": []}\n```',
     ],
