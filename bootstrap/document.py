@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr, model_validator
 
 from projects.errors import Invalid
 from projects.names import slugified
@@ -115,6 +115,19 @@ class ImportedSettings(BaseModel):
     reference_sets: list[ImportedSet] | None = None
     secrets: list[ImportedSecret] | None = None
     prompt_templates: list[ImportedTemplate] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_entries(cls, raw: Any) -> Any:
+        """Count before anything is made of the entries: a million of them would fill the memory.
+
+        Raises `Invalid`, which pydantic lets pass.
+        """
+        if isinstance(raw, dict):
+            n_entries = sum(_n_entries(raw.get(section)) for section in SECTIONS)
+            if n_entries > MOST_ENTRIES:
+                raise Invalid(f"Import payload has {n_entries} entries: use at most {MOST_ENTRIES}")
+        return raw
 
 
 @dataclass(frozen=True)
@@ -290,12 +303,7 @@ def judged(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> Doc
 
 
 def weighed(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> tuple[Document, list[Problem]]:
-    """The document of a payload, trimmed, and what is wrong with it.
-
-    Raises `Invalid` for too many entries.
-    """
-    n_entries = sum(len(getattr(raw, section) or ()) for section in SECTIONS)
-    check_number(n_entries + sum(len(one.items or ()) for one in raw.reference_sets or ()))
+    """The document of a payload, trimmed, and what is wrong with it."""
     judge = _Judge()
     patch = judge.project(raw.project) if raw.project else None
     sections: dict[str, tuple[Entry, ...]] = {}
@@ -306,16 +314,18 @@ def weighed(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> tu
     return Document(mode=mode, project=patch, sections=sections, repairs=tuple(repairs)), judge.problems
 
 
-def check_number(n_entries: int) -> None:
-    """Raise `Invalid` for more entries than one import may have."""
-    if n_entries > MOST_ENTRIES:
-        raise Invalid(f"Import payload has {n_entries} entries: use at most {MOST_ENTRIES}")
-
-
 def check_given(document: Document) -> None:
     """Raise `Invalid` for a document that has no project and no section."""
     if document.project is None and not document.sections:
         raise Invalid("Import payload does not include any settings")
+
+
+def _n_entries(rows: Any) -> int:
+    """How many entries a section has, with the items in them."""
+    if not isinstance(rows, list):
+        return 0
+    items = (row.get("items") for row in rows if isinstance(row, dict))
+    return len(rows) + sum(len(one) for one in items if isinstance(one, list))
 
 
 def _last_of_each(entries: Iterable[Entry]) -> tuple[Entry, ...]:

@@ -73,7 +73,7 @@ class Broken(ValueError):
 class Budget:
     """How much may still be read, over all tries in one text."""
 
-    values: int = 400_000
+    values: int = 250_000  # some ten for each of the entries that an import may have
     characters: int = 8 * 1024 * 1024  # of tries that came to nothing
 
     @property
@@ -263,7 +263,7 @@ class Reader:
         if word and word[0].lower() in NO_NUMBERS:
             return self.broken(f"{word[0]} is no number of JSON: it stands")
         if OPEN_NUMBER.match(self.text, self.at):
-            return self.cut("inside a number", len(self.text))
+            return self.cut("inside a number")
         if LEFT_OUT.match(self.text, self.at):
             return self.broken(SHORTENED)
         return self.broken("a number is not written as in JSON: it stands")
@@ -281,7 +281,7 @@ class Reader:
             raise self.broken(f"{word} is no number of JSON: it stands")
         known = any(one.startswith(word) for one in (*WORDS, *PYTHON_WORDS))
         if word and match and match.end() == len(self.text) and known:
-            raise self.cut("inside a word", len(self.text))
+            raise self.cut("inside a word")
         if LEFT_OUT.match(self.text, self.at):
             raise self.broken(SHORTENED)
         raise self.broken("a value is expected")
@@ -311,9 +311,9 @@ class Reader:
         elif self.text.startswith("/*", start):
             end = self.text.find("*/", start + 2) + 2
             if end < 2:
-                raise self.cut(f"inside the comment that begins at {place(self.text, start)}", len(self.text))
+                raise self.cut(f"inside the comment that begins at {place(self.text, start)}")
         elif start + 1 == len(self.text):
-            raise self.cut("at the start of a comment", start + 1)
+            raise self.cut("at the start of a comment")
         else:
             raise self.broken("a value or a mark is expected")
         self.mended("a comment was left out", start)
@@ -337,9 +337,9 @@ class Reader:
         rest = {kind: number - MOST_OF_A_KIND for kind, number in self.n_repairs.items()}
         return listed + [f"{kind} ({number} times more)" for kind, number in rest.items() if number > 0]
 
-    def cut(self, where: str, at: int | None = None) -> Broken:
+    def cut(self, where: str) -> Broken:
         """The error of a text that breaks off."""
-        at = len(self.text.rstrip()) if at is None else at
+        at = len(self.text.rstrip())
         return Broken(f"it breaks off at {place(self.text, at)}, {where}", self.text, at, truncated=True)
 
     def broken(self, problem: str) -> Broken:

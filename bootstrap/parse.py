@@ -13,7 +13,6 @@ from bootstrap.document import (
     ImportedSettings,
     Problem,
     check_given,
-    check_number,
     exact,
     mode_of,
     outer_paths,
@@ -208,8 +207,6 @@ def _is_ours(value: object) -> bool:
 
 def _typed(raw: Any) -> tuple[ImportedSettings, list[Problem]]:
     """The settings, as far as their types are right, and what has a wrong one, by its path."""
-    if isinstance(raw, dict):
-        check_number(sum(_n_entries(raw.get(section)) for section in SECTIONS))
     try:
         return ImportedSettings.model_validate(raw), []
     except ValidationError as error:
@@ -229,14 +226,6 @@ def _typed(raw: Any) -> tuple[ImportedSettings, list[Problem]]:
             holder = holder[part]
         holder[last] = {} if isinstance(last, int) else None
     return ImportedSettings.model_validate(raw), problems
-
-
-def _n_entries(rows: Any) -> int:
-    """How many entries a section has, with the items in them."""
-    if not isinstance(rows, list):
-        return 0
-    items = (row.get("items") for row in rows if isinstance(row, dict))
-    return len(rows) + sum(len(one) for one in items if isinstance(one, list))
 
 
 # What is found
