@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from bootstrap.document import SECTIONS, Account, Document, Entry, SecretName, exact, sent, shown_config
+from bootstrap.entries import SECTIONS, Account, Document, Entry, SecretName, exact, sent, shown_config
 
 
 @dataclass(frozen=True)

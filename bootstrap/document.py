@@ -1,15 +1,29 @@
 """The exchange format `kroma.bootstrap.v1`: what may be sent, and what it comes to once it is judged."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, Field, JsonValue, StrictBool, StrictInt, StrictStr, model_validator
 
+from bootstrap.entries import (
+    LIMITS,
+    SECTIONS,
+    Account,
+    Document,
+    Entry,
+    Figure,
+    Guide,
+    Item,
+    ProjectPatch,
+    RefSet,
+    SecretName,
+    Template,
+    ascii_lower,
+    without_markers,
+)
 from projects.errors import Invalid
 from projects.names import slugified
-from projects.redaction import credential_paths, redacted
+from projects.redaction import credential_paths
 from projects.services.accounts import LARGEST_LIMIT, check_address, check_size
 from projects.services.accounts import LONGEST as LONGEST_OF_ACCOUNT
 from projects.services.library import LONGEST as LONGEST_OF_ENTRY
@@ -17,24 +31,14 @@ from projects.services.library import PLACES
 from projects.texts import LONGEST_NAME, LONGEST_TEXT, optional_text, required_text
 
 SCHEMA_VERSION = "kroma.bootstrap.v1"
-KEPT = "[kept]"  # stands for a credential that stays where it is
 MODES = ("merge", "replace")
-# In the order in which they are judged.
-SECTIONS = (
-    "provider_accounts",
-    "style_guides",
-    "characters",
-    "reference_sets",
-    "secrets",
-    "prompt_templates",
-)
 MOST_ENTRIES = 20_000
 MOST_PROBLEMS = 100  # that one answer lists
 LONGEST_CODE, LONGEST_ADDRESS = LONGEST_OF_ACCOUNT["provider_code"], LONGEST_OF_ACCOUNT["base_url"]
 LONGEST_LABEL, LONGEST_URI = LONGEST_OF_ENTRY["label"], LONGEST_OF_ENTRY["content_uri"]
-LIMITS = ("max_concurrency", "requests_per_minute")  # of an account, in the order of `Account.limits`
 
 Text = StrictStr | None
+Problem = tuple[str, str]  # its path, and the sentence
 
 
 class ImportedProject(BaseModel):
@@ -122,158 +126,40 @@ class ImportedSettings(BaseModel):
     secrets: list[ImportedSecret] | None = None
     prompt_templates: list[ImportedTemplate] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def check_entries(cls, raw: Any) -> Any:
+        """Count before anything is made of the entries: a million of them would fill the memory.
 
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a section, judged. `key` tells which entry it is, `content` whether two are equal."""
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        raise NotImplementedError
-
-    @property
-    def content(self) -> object:
-        return self
-
-    @property
-    def key_text(self) -> str:
-        """The key as one text, as people and programs name the entry within its section."""
-        return "/".join(self.key)
+        Raises `Invalid`, which pydantic lets pass.
+        """
+        if isinstance(raw, dict):
+            n_entries = sum(_n_entries(raw.get(section)) for section in SECTIONS)
+            if n_entries > MOST_ENTRIES:
+                raise Invalid(f"Import payload has {n_entries} entries: use at most {MOST_ENTRIES}")
+        return raw
 
 
-@dataclass(frozen=True)
-class Account(Entry):
-    """A provider account. `limits`: calls at once and a minute (None: no limit); () if nothing says them."""
+def refused(
+    problems: Sequence[Problem], *, error: str = "", lines: Mapping[str, int] | None = None
+) -> Invalid:
+    """The error of a payload: the first problem (or `error`), with all of them and their paths beside it.
 
-    provider_code: str
-    display_name: str = ""
-    account_ref: str = ""
-    base_url: str = ""
-    enabled: bool = True
-    config: Any = field(default_factory=dict)
-    limits: tuple[int | None, ...] = ()
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return (self.provider_code,)
-
-    @property
-    def content(self) -> object:
-        texts = (self.display_name, self.account_ref, self.base_url, self.enabled)
-        return (self.provider_code, *texts, exact(self.config), self.limits)
-
-
-@dataclass(frozen=True)
-class Named(Entry):
-    name: str
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return (ascii_lower(self.name),)
-
-
-@dataclass(frozen=True)
-class Guide(Named):
-    instructions: str = ""
-    notes: str = ""
-
-
-@dataclass(frozen=True)
-class Figure(Named):
-    """A character."""
-
-    description: str = ""
-    prompt_text: str = ""
-
-
-@dataclass(frozen=True)
-class Template(Named):
-    template_text: str = ""
-
-
-@dataclass(frozen=True)
-class Item:
-    label: str
-    content_uri: str = ""
-    content_text: str = ""
-    sort_order: int = 0
-    metadata: Any = field(default_factory=dict)
-
-    @property
-    def content(self) -> object:
-        return (self.label, self.content_uri, self.content_text, self.sort_order, exact(self.metadata))
-
-
-@dataclass(frozen=True)
-class RefSet(Named):
-    """A reference set; its items in the order in which lists show them."""
-
-    description: str = ""
-    items: tuple[Item, ...] = ()
-
-    @property
-    def content(self) -> object:
-        return (self.name, self.description, [item.content for item in self.items])
-
-
-@dataclass(frozen=True)
-class SecretName(Entry):
-    provider_code: str
-    secret_name: str
-    has_value: bool = False
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return (self.provider_code, self.secret_name)
-
-
-@dataclass(frozen=True)
-class ProjectPatch:
-    """None stays as it is."""
-
-    name: str | None = None
-    description: str | None = None
-
-
-@dataclass(frozen=True)
-class Document:
-    """What is wanted: the mode, and the sections that were given, each key once.
-
-    `left_out` names entries that stay as they are whatever the sections say, as (section, key text), and with
-    ("project", "name") or ("project", "description") a field of the project.
+    `lines` has the line of each path of a text; what is not there gets the line of what it should be in.
     """
-
-    mode: str
-    project: ProjectPatch | None
-    sections: Mapping[str, tuple[Entry, ...]]
-    repairs: tuple[str, ...] = ()
-    left_out: frozenset[tuple[str, str]] = frozenset()
-
-
-def ascii_lower(text: str) -> str:
-    """The text with A-Z as a-z, and nothing else changed."""
-    return "".join(one.lower() if one.isascii() else one for one in text)
+    listed: list[dict[str, object]] = []
+    for path, problem in problems[:MOST_PROBLEMS]:
+        known = next((one for one in (path, *outer_paths(path)) if one in (lines or {})), None)
+        line = {} if lines is None or known is None else {"line": lines[known]}
+        listed.append({"path": path, "problem": problem, **line})
+    return Invalid(error or problems[0][1], extra={"details": listed})
 
 
-def exact(value: object) -> str:
-    """A JSON value as a text that is the same for the same value: 1 is 1.0, but not true."""
-    return json.dumps(_plain(value), sort_keys=True)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def refused(problems: Sequence[tuple[str, str]], *, error: str = "") -> Invalid:
-    """The error of a payload: the first problem (or `error`), with all of them and their paths beside it."""
-    found = Invalid(error or problems[0][1])
-    listed = [{"path": path, "problem": problem} for path, problem in problems[:MOST_PROBLEMS]]
-    found.extra = {"details": listed}
-    return found
+def outer_paths(path: str) -> Iterator[str]:
+    """The paths of what a path lies in, from the inside out: `a[1].b` lies in `a[1]`, `a` and ``."""
+    while path:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        yield path
 
 
 def mode_of(*given: str | None) -> str:
@@ -287,10 +173,15 @@ def mode_of(*given: str | None) -> str:
 
 def judged(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> Document:
     """The document of a payload, trimmed. Raises `Invalid` with all that is wrong with it."""
-    n_entries = sum(len(getattr(raw, section) or ()) for section in SECTIONS)
-    n_entries += sum(len(one.items or ()) for one in raw.reference_sets or ())
-    if n_entries > MOST_ENTRIES:
-        raise Invalid(f"Import payload has {n_entries} entries: use at most {MOST_ENTRIES}")
+    document, problems = weighed(raw, mode, repairs)
+    if problems:
+        raise refused(problems)
+    check_given(document)
+    return document
+
+
+def weighed(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> tuple[Document, list[Problem]]:
+    """The document of a payload, trimmed, and what is wrong with it."""
     judge = _Judge()
     patch = judge.project(raw.project) if raw.project else None
     sections: dict[str, tuple[Entry, ...]] = {}
@@ -298,11 +189,21 @@ def judged(raw: ImportedSettings, mode: str, repairs: Sequence[str] = ()) -> Doc
         rows = getattr(raw, section)
         if rows is not None:
             sections[section] = _last_of_each(judge.entries(section, rows))
-    if judge.problems:
-        raise refused(judge.problems)
-    if patch is None and not sections:
+    return Document(mode=mode, project=patch, sections=sections, repairs=tuple(repairs)), judge.problems
+
+
+def check_given(document: Document) -> None:
+    """Raise `Invalid` for a document that has no project and no section."""
+    if document.project is None and not document.sections:
         raise Invalid("Import payload does not include any settings")
-    return Document(mode=mode, project=patch, sections=sections, repairs=tuple(repairs))
+
+
+def _n_entries(rows: Any) -> int:
+    """How many entries a section has, with the items in them."""
+    if not isinstance(rows, list):
+        return 0
+    items = (row.get("items") for row in rows if isinstance(row, dict))
+    return len(rows) + sum(len(one) for one in items if isinstance(one, list))
 
 
 def _last_of_each(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -314,7 +215,7 @@ class _Judge:
     """Judges entry by entry, and goes on after a problem, so that one answer can list all."""
 
     def __init__(self) -> None:
-        self.problems: list[tuple[str, str]] = []
+        self.problems: list[Problem] = []
         self.place = ""
 
     def project(self, raw: ImportedProject) -> ProjectPatch:
@@ -443,72 +344,3 @@ class _Judge:
 
     def wrong(self, name: str, problem: str) -> None:
         self.problems.append((f"{self.place}.{name}" if name else self.place, problem))
-
-
-def without_markers(config: Any) -> Any:
-    """The config with nothing where a marker stands."""
-    if isinstance(config, dict):
-        return {key: without_markers(value) for key, value in config.items()}
-    if isinstance(config, list):
-        return [without_markers(value) for value in config]
-    return None if config == KEPT else config
-
-
-def shown_config(config: Any) -> Any:
-    """The config as it may be seen: a marker in place of each credential."""
-    return redacted(config, KEPT)
-
-
-def sent(entry: Entry) -> dict[str, Any]:
-    """An entry as the exchange writes it, with a marker in place of each credential."""
-    match entry:
-        case Account():
-            fields = {key: value for key, value in vars(entry).items() if key not in ("config", "limits")}
-            limits = dict(zip(LIMITS, entry.limits, strict=False))
-            return {**fields, "config_json": shown_config(entry.config), **limits}
-        case RefSet():
-            items = [_item_sent(item) for item in entry.items]
-            return {"name": entry.name, "description": entry.description, "items": items}
-    return dict(vars(entry))
-
-
-def _item_sent(item: Item) -> dict[str, Any]:
-    fields = {key: value for key, value in vars(item).items() if key != "metadata"}
-    return {**fields, "metadata_json": item.metadata}
-
-
-def received(section: str, fields: Mapping[str, Any]) -> Entry:
-    """The entry that `sent` wrote so, as it was: nothing is judged, and further keys are passed over."""
-    match section:
-        case "provider_accounts":
-            limits = tuple(fields[name] for name in LIMITS if name in fields)
-            return Account(
-                fields["provider_code"],
-                fields["display_name"],
-                fields["account_ref"],
-                fields["base_url"],
-                fields["enabled"],
-                fields["config_json"],
-                limits,
-            )
-        case "style_guides":
-            return Guide(fields["name"], fields["instructions"], fields["notes"])
-        case "characters":
-            return Figure(fields["name"], fields["description"], fields["prompt_text"])
-        case "reference_sets":
-            items = tuple(
-                Item(
-                    item["label"],
-                    item["content_uri"],
-                    item["content_text"],
-                    item["sort_order"],
-                    item["metadata_json"],
-                )
-                for item in fields["items"]
-            )
-            return RefSet(fields["name"], fields["description"], items)
-        case "secrets":
-            return SecretName(fields["provider_code"], fields["secret_name"])
-        case "prompt_templates":
-            return Template(fields["name"], fields["template_text"])
-    raise ValueError(f"'{section}' is no section")

@@ -5,7 +5,8 @@ import json
 from django.utils import timezone
 
 from bootstrap.diff import State
-from bootstrap.document import SCHEMA_VERSION, SECTIONS, Document, judged, mode_of, sent
+from bootstrap.document import SCHEMA_VERSION
+from bootstrap.entries import SECTIONS, Document, sent
 from bootstrap.parse import answer_of
 from projects.api.base import moment
 from projects.errors import Invalid
@@ -41,5 +42,4 @@ def document_in(data: bytes, mode: str | None = None) -> Document:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Invalid(f"The file is no text in UTF-8: byte {error.start + 1} can't be read") from None
-    answer = answer_of(text, longest=LONGEST_FILE)
-    return judged(answer.settings, mode_of(mode, answer.mode), answer.repairs)
+    return answer_of(text, mode, longest=LONGEST_FILE).document

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 
-from bootstrap.document import SECTIONS
+from bootstrap.entries import SECTIONS
 from bootstrap.files import LONGEST_FILE
 from bootstrap.parse import LONGEST
 from bootstrap.prompt import LONGEST_BRIEF

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bootstrap.diff import Changes, Plan, State, diff
-from bootstrap.document import (
+from bootstrap.entries import (
     Account,
     Document,
     Entry,

@@ -4,14 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bootstrap.document import (
-    KEPT,
-    LONGEST_ADDRESS,
-    LONGEST_CODE,
-    LONGEST_LABEL,
-    LONGEST_URI,
-    MOST_ENTRIES,
-)
+from bootstrap.document import LONGEST_ADDRESS, LONGEST_CODE, LONGEST_LABEL, LONGEST_URI, MOST_ENTRIES
+from bootstrap.entries import KEPT
 from projects.errors import Invalid
 from projects.texts import LONGEST_NAME, LONGEST_TEXT, optional_text
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from bootstrap.diff import Changes, State, Step
-from bootstrap.document import (
+from bootstrap.entries import (
     LIMITS,
     SECTIONS,
     Account,

@@ -8,7 +8,8 @@ from django.db import IntegrityError, transaction
 
 from bootstrap import rows, snapshots
 from bootstrap.diff import Plan, State, accounts, diff
-from bootstrap.document import KEPT, SECTIONS, Account, Document, Entry, refused, without_markers
+from bootstrap.document import refused
+from bootstrap.entries import KEPT, SECTIONS, Account, Document, Entry, without_markers
 from bootstrap.models import SettingsSnapshot
 from bootstrap.rows import Loaded, Origin, Row
 from projects import audit

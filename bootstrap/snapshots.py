@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from bootstrap.diff import State
-from bootstrap.document import SECTIONS, Document, Entry, ProjectPatch, received, sent
+from bootstrap.entries import SECTIONS, Document, Entry, ProjectPatch, received, sent
 from bootstrap.models import SettingsSnapshot
 from bootstrap.rows import Loaded, Origin, Row, origin_key
 from projects.access import Principal

@@ -6,7 +6,8 @@ from typing import Any
 from django.core import serializers
 from hypothesis import strategies as st
 
-from bootstrap.document import Document, ImportedSettings, judged
+from bootstrap.document import ImportedSettings, judged
+from bootstrap.entries import Document
 from bootstrap.models import SettingsSnapshot
 from projects.models import (
     AuditEvent,

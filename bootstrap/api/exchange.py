@@ -15,7 +15,8 @@ from bootstrap.api.shapes import (
     project_shown,
     settings_shown,
 )
-from bootstrap.document import SCHEMA_VERSION, SECTIONS, Document, ImportedSettings, judged, mode_of
+from bootstrap.document import SCHEMA_VERSION, ImportedSettings, judged, mode_of
+from bootstrap.entries import SECTIONS, Document
 from bootstrap.parse import answer_of
 from bootstrap.prompt import EXPECTED_RESPONSE, RESPONSE_SCHEMA, brief_of, prompt_text
 from projects.access import Action
@@ -75,8 +76,7 @@ class ImportIn(Schema):
             return judged(self.settings, mode_of(self.mode))
         if self.ai_response_text is None:
             raise Invalid("Provide either 'settings' or 'ai_response_text'")
-        answer = answer_of(self.ai_response_text)
-        return judged(answer.settings, mode_of(self.mode, answer.mode), answer.repairs)
+        return answer_of(self.ai_response_text, self.mode).document
 
 
 @router.get(

@@ -9,17 +9,8 @@ from ninja import Schema
 from pydantic import Field, JsonValue
 
 from bootstrap.diff import Plan
-from bootstrap.document import (
-    LIMITS,
-    SCHEMA_VERSION,
-    SECTIONS,
-    Account,
-    Document,
-    Entry,
-    RefSet,
-    SecretName,
-    sent,
-)
+from bootstrap.document import SCHEMA_VERSION
+from bootstrap.entries import LIMITS, SECTIONS, Account, Document, Entry, RefSet, SecretName, sent
 from bootstrap.presentation import Shown, shown
 from bootstrap.services import Outcome
 from projects.api.base import Answer, moment

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from bootstrap import services
 from bootstrap.api.shapes import project_shown, settings_shown
-from bootstrap.document import Document, judged, mode_of
+from bootstrap.entries import Document
 from bootstrap.forms import AnswerForm, BriefForm
 from bootstrap.parse import answer_of
 from bootstrap.presentation import TITLES, Shown, shown
@@ -118,9 +118,8 @@ def _is_owner(request: PageRequest) -> bool:
 
 def _document(request: PageRequest, form: AnswerForm) -> tuple[Document, str | None]:
     """What the form asks for, and the mode that the answer itself names. Raises `Invalid`."""
-    answer = answer_of(form.cleaned_data["text"])
-    document = judged(answer.settings, mode_of(form.cleaned_data["mode"]), answer.repairs)
-    document = replace(document, left_out=form.left_out)
+    answer = answer_of(form.cleaned_data["text"], form.cleaned_data["mode"])
+    document = replace(answer.document, left_out=form.left_out)
     if not _is_owner(request):
         document = services.without_owners_sections(document)
     return document, answer.mode

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from bootstrap import services
 from bootstrap.diff import State
-from bootstrap.document import Document
+from bootstrap.entries import Document
 from bootstrap.files import document_in, file_name, file_of
 from bootstrap.forms import CompareForm, CopyForm, FileForm
 from bootstrap.models import SettingsSnapshot, SettingsSnapshotQuerySet

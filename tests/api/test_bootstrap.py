@@ -10,6 +10,7 @@ from django.core import serializers
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
+from pipeline.models import AgentInstruction, ChatMessage, ChatSession
 from projects.access import Role
 from projects.models import (
     AuditEvent,
@@ -23,6 +24,7 @@ from projects.models import (
     StyleGuide,
 )
 from tests.api.conftest import Api
+from tests.api.routes import routes
 from tests.factories import make_project
 
 PROMPT, IMPORT = "/api/projects/saltmarsh/bootstrap-prompt", "/api/projects/saltmarsh/bootstrap-import"
@@ -99,6 +101,7 @@ def numbers(result: dict[str, Any], section: str) -> tuple[object, ...]:
     return (result["applied"][section], *(change[kind] for kind in KINDS), change["replaced"])
 
 
+@pytest.mark.acceptance("B-01")
 def test_the_export_shows_the_state_and_no_secret(bypass: Api, old: Project) -> None:
     body = bypass.get(PROMPT, brief="A storm is coming").body["bootstrap"]
     assert "hidden" not in json.dumps(body)
@@ -121,6 +124,7 @@ def test_what_was_exported_changes_nothing(bypass: Api, old: Project, mode: str)
     assert account.max_concurrency == 3
 
 
+@pytest.mark.acceptance("B-03", "B-07")
 @pytest.mark.parametrize("as_text", [False, True])
 def test_the_worked_example_has_its_numbers_dry_and_for_good(
     bypass: Api, old: Project, as_text: bool
@@ -150,6 +154,7 @@ def test_the_worked_example_has_its_numbers_dry_and_for_good(
     }
 
 
+@pytest.mark.acceptance("B-18")
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -266,6 +271,7 @@ def test_mutated_answers_are_imported_whole_or_leave_no_trace(bypass: Api, old: 
             assert dump() == before
 
 
+@pytest.mark.acceptance("B-20")
 def test_the_export_s_queries_do_not_grow(bypass: Api, old: Project) -> None:
     with CaptureQueriesContext(connection) as few:
         bypass.get(PROMPT)
@@ -331,3 +337,18 @@ def test_an_account_is_held_to_the_rules_of_accounts(
     assert answered.status == 400
     assert [one["path"] for one in answered.body["details"]] == [f"provider_accounts[0].{where}"]
     assert not ProviderAccount.objects.exists()
+
+
+@pytest.mark.acceptance("B-21")
+def test_chats_and_instructions_are_no_part_of_the_exchange(bypass: Api, project: Project) -> None:
+    session = ChatSession.objects.create(project=project, title="A storm at the quay")
+    ChatMessage.objects.create(project=project, session=session, position=1, role="user", content="the quay")
+    AgentInstruction.objects.create(project=project, instruction_text="Draw the quay")
+    exported = json.dumps(bypass.get(PROMPT).body)
+    assert "quay" not in exported
+    foreign = {"chat_sessions": [{"title": "x"}], "agent_instructions": [], "characters": [{"name": "Mira"}]}
+    imported(bypass, foreign, mode="replace")
+    assert (ChatSession.objects.count(), ChatMessage.objects.count()) == (1, 1)
+    assert AgentInstruction.objects.count() == 1
+    route = next(one for one in routes() if one.name == "POST /api/projects/{}/bootstrap-import")
+    assert "Chats and agent instructions are no part" in (route.operation.description or "")

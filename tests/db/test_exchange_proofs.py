@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examined
 
 from bootstrap import rows, services
-from bootstrap.document import SECTIONS
+from bootstrap.entries import SECTIONS
 from bootstrap.files import document_in, file_of
 from bootstrap.models import SettingsSnapshot
 from bootstrap.rows import load
@@ -51,6 +51,7 @@ def settings_now(project: Project) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key != "secrets"}
 
 
+@pytest.mark.acceptance("B-08", "B-09", "B-10", "B-11", "B-12", "B-16")
 @any_universe
 @given(payload=payloads, mode=modes)
 def test_what_is_exported_changes_nothing_when_it_comes_back(payload: dict[str, Any], mode: str) -> None:
@@ -80,6 +81,7 @@ def document_fingerprint(exported: str) -> str:
     return load(other).state.fingerprint
 
 
+@pytest.mark.acceptance("B-06")
 @any_universe
 @given(before=payloads, payload=payloads, mode=modes)
 def test_an_import_does_what_its_preview_said(
@@ -124,6 +126,7 @@ def test_a_restore_gives_back_exactly_the_snapshot(
     undone(example)
 
 
+@pytest.mark.acceptance("B-19")
 @pytest.mark.parametrize("mode", ["merge", "replace"])
 @pytest.mark.parametrize("failing", [*SECTIONS, "audit"])
 def test_an_import_that_fails_anywhere_leaves_all_tables_as_they_were(

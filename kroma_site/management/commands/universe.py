@@ -7,7 +7,7 @@ from uuid import UUID
 from django.core.management import CommandError
 
 from bootstrap import services
-from bootstrap.document import Document
+from bootstrap.entries import Document
 from bootstrap.files import LONGEST_FILE, document_in, file_of
 from bootstrap.models import SettingsSnapshot
 from bootstrap.parse import FIELD

@@ -130,6 +130,7 @@ def old(plain: World) -> World:
 # Export
 
 
+@pytest.mark.acceptance("B-02")
 def test_the_prompt_holds_the_state_the_answer_s_form_and_the_rules(old: World) -> None:
     exported = old.get(PROMPT)["bootstrap"]
     assert exported["schema_version"] == "kroma.bootstrap.v1"
@@ -302,6 +303,7 @@ ENTRY_ERRORS: list[tuple[Body, tuple[int, str, str, str]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.acceptance("B-13")
 @pytest.mark.parametrize(("sections", "error"), ENTRY_ERRORS)
 def test_a_bad_entry_stops_the_whole_import(
     old: World, sections: Body, error: tuple[int, str, str, str]
@@ -338,6 +340,7 @@ def test_sections_that_are_not_given_stay_as_they_are(old: World, section: str, 
     assert result["applied"][section] == 1
 
 
+@pytest.mark.acceptance("B-05")
 @pytest.mark.parametrize("section", SECTIONS)
 def test_an_empty_section_deletes_all_of_it_in_replace_only_and_never_secrets(
     old: World, section: str
@@ -400,6 +403,7 @@ def test_an_import_that_is_repeated_changes_nothing_more(old: World) -> None:
         assert (change["created"], change["updated"], change["deleted"]) == (0, 0, 0)
 
 
+@pytest.mark.acceptance("B-04")
 def test_a_merge_keeps_ids_and_overwrites_all_other_fields(world: World) -> None:
     before = {
         path: world.get(path) for path in (routes.GUIDE, routes.PERSON, routes.TEMPLATE, routes.ACCOUNT)
@@ -431,6 +435,7 @@ def test_a_replace_gives_new_ids(world: World) -> None:
     assert [row["name"] for row in world.get(routes.GUIDES)["style_guides"]] == ["Look"]
 
 
+@pytest.mark.acceptance("B-14")
 def test_a_merged_set_has_exactly_the_items_of_the_payload_in_their_order(world: World) -> None:
     items: list[Body] = [
         {"label": f" {label} ", "content_uri": "a.png", "sort_order": order, "metadata_json": {"n": order}}
@@ -489,6 +494,7 @@ def test_a_name_in_other_letters_is_the_same_one_dry_and_for_good(world: World) 
     assert world.get(routes.GUIDES)["count"] == 1
 
 
+@pytest.mark.acceptance("B-15")
 @pytest.mark.parametrize("mode", ["merge", "replace"])
 def test_secrets_are_only_ever_added_and_never_get_a_value(old: World, mode: str) -> None:
     kept = Secret.objects.get()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.diff import State, diff, matches
-from bootstrap.document import SECTIONS, Account, Document, Entry, Guide, SecretName
+from bootstrap.entries import SECTIONS, Account, Document, Entry, Guide, SecretName
 
 names = st.text("aAbB", min_size=1, max_size=2)
 guides = st.lists(st.builds(Guide, names, st.sampled_from(["x", "y"])), unique_by=lambda one: one.name)

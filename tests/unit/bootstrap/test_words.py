@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.diff import State, diff
-from bootstrap.document import (
+from bootstrap.entries import (
     SECTIONS,
     Account,
     Document,
