@@ -118,10 +118,10 @@ class Things:
             place += 1
 
 
-def make_things(project: Project) -> Things:
+def make_things(project: Project, *, n_scenes: int = 3) -> Things:
     """Rows for every kind of address, each named by the plural that stands before its id."""
     owner = User.objects.get(memberships__project=project, memberships__role=Role.OWNER)
-    run = make_finished_run(project, n_scenes=3)
+    run = make_finished_run(project, n_scenes=n_scenes)
     one, two, three = Asset.objects.filter(project=project, kind__contains="final").order_by("rel_path")[:3]
     job = run.jobs.order_by("position").first()
     candidate = run.candidates.order_by("created_at").first()
