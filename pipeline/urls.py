@@ -1,6 +1,6 @@
 from django.urls import path
 
-from pipeline.views import compose, control, files, overview, references, review, runs, settings
+from pipeline.views import accounts, compose, control, files, overview, references, review, runs, settings
 
 app_name = "pipeline"
 urlpatterns = [
@@ -34,4 +34,15 @@ urlpatterns = [
     path("projects/<slug:slug>/review", review.review, name="review"),
     path("projects/<slug:slug>/settings", settings.settings, name="settings"),
     path("projects/<slug:slug>/settings/budget", settings.settings_budget, name="settings-budget"),
+    path("projects/<slug:slug>/settings/accounts", accounts.accounts, name="accounts"),
+    path("projects/<slug:slug>/settings/accounts/new", accounts.account_new, name="account-new"),
+    path("projects/<slug:slug>/settings/accounts/of/<slug:code>", accounts.account_edit, name="account-edit"),
+    path(
+        "projects/<slug:slug>/settings/accounts/of/<slug:code>/check",
+        accounts.account_check,
+        name="account-check",
+    ),
+    path("projects/<slug:slug>/settings/secrets/set", accounts.secret_set, name="secret-set"),
+    path("projects/<slug:slug>/settings/secrets/delete", accounts.secret_delete, name="secret-delete"),
+    path("projects/<slug:slug>/settings/secrets/rotate", accounts.secrets_rotate, name="secrets-rotate"),
 ]

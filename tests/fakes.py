@@ -33,8 +33,11 @@ class FakeProvider:
     def missing(self) -> str:
         return ""
 
+    def about(self) -> str:
+        return "draws"
+
     def health(self) -> Health:
-        return Health(ok=True, message="")
+        return Health(ok=True, message="draws")
 
     def describe(self) -> dict[str, object]:
         return {"look": "fake"}

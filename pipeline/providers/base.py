@@ -88,8 +88,11 @@ class ImageProvider(Protocol):
     def missing(self) -> str:
         """What stands against calling it, such as no key, one sentence; empty when it can be called."""
 
+    def about(self) -> str:
+        """What it does and what it can't, one sentence; nobody is asked."""
+
     def health(self) -> Health:
-        """Say whether a call would work now, without spending anything."""
+        """Ask whether a call would work now, without spending anything. May take seconds."""
 
     def describe(self) -> Mapping[str, object]:
         """Version and capabilities, as plain JSON values: recorded in the plan and hashed."""

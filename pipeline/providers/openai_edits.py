@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from pipeline.providers.base import Access
+from pipeline.providers.asking import PATIENCE_SECONDS, broken
+from pipeline.providers.base import Access, Health
 from pipeline.providers.http_errors import error_of_sdk, unexpected_answer
 
 NAME = "OpenAI"
@@ -36,13 +37,7 @@ def edit_image(access: Access, *, images: Sequence[Upload], form: Mapping[str, s
     """
     import openai  # noqa: PLC0415 - slow to import, and most processes never call it
 
-    client = openai.OpenAI(
-        api_key=access.api_key,
-        base_url=access.base_url or None,
-        max_retries=0,
-        timeout=openai.Timeout(_patience(access), connect=CONNECT_SECONDS),
-        http_client=_http_client(),
-    )
+    client = _client(access, openai.Timeout(_patience(access), connect=CONNECT_SECONDS))
     edit: Any = client.images.with_raw_response.edit  # its types know today's qualities only
     try:
         # A connection that is used again may have been closed meanwhile: then nobody knows what became of
@@ -53,6 +48,39 @@ def edit_image(access: Access, *, images: Sequence[Upload], form: Mapping[str, s
         # Without its cause: the client's own text may hold the key.
         raise error_of_sdk(NAME, error, key=access.api_key, now=datetime.now(UTC)) from None
     return Edit(_picture(answer), _usage(answer), str(raw.headers.get("x-request-id", "")))
+
+
+def model_health(access: Access, model: str) -> Health:
+    """Whether the key is accepted and the model is there; costs nothing."""
+    import openai  # noqa: PLC0415
+
+    where = access.base_url or NAME
+    try:
+        close = {"Connection": "close"}
+        found: Any = _client(access, PATIENCE_SECONDS).models.retrieve(model, extra_headers=close)
+    except openai.NotFoundError:
+        if access.base_url:  # compatible servers need not have a list of models
+            return Health(ok=True, message=f"{where} answers, but can't say whether it has the model {model}")
+        return Health(
+            ok=False, message=f"{NAME} has no model {model} for this key: choose another one in the account"
+        )
+    except (openai.APIError, ValueError) as error:
+        return broken(NAME, error_of_sdk(NAME, error, key=access.api_key, now=datetime.now(UTC)))
+    if not isinstance(getattr(found, "id", None), str):  # a page, as of a proxy that wants a sign-in
+        return broken(NAME, unexpected_answer(NAME, "no model came"))
+    return Health(ok=True, message=f"{where} accepts the key and has the model {model}")
+
+
+def _client(access: Access, timeout: Any) -> Any:
+    import openai  # noqa: PLC0415
+
+    return openai.OpenAI(
+        api_key=access.api_key,
+        base_url=access.base_url or None,
+        max_retries=0,
+        timeout=timeout,
+        http_client=_http_client(),
+    )
 
 
 def preload() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.providers.base import Access, GenerateRequest, Health, ProviderRefused, ProviderResult
 from pipeline.providers.images import MAX_IMAGE_BYTES, ImageUnreadable, probe_image
-from pipeline.providers.openai_edits import DEFAULTS, NAME, Upload, edit_image
+from pipeline.providers.openai_edits import DEFAULTS, NAME, Upload, edit_image, model_health
 from pipeline.providers.openai_prices import PRICES_OF, billed_price, edit_price
 
 FIDELITY = "high"
@@ -36,10 +36,13 @@ class OpenAIProvider:
             "OPENAI_API_KEY"
         )
 
+    def about(self) -> str:
+        where = self._access.base_url or "the address of OpenAI"
+        return f"calls {where} with the model {self._chosen['model']}"
+
     def health(self) -> Health:
         lack = self.missing()
-        where = self._access.base_url or "the address of OpenAI"
-        return Health(ok=not lack, message=lack or f"calls {where} with the model {self._chosen['model']}")
+        return Health(ok=False, message=lack) if lack else model_health(self._access, self._chosen["model"])
 
     def describe(self) -> Mapping[str, object]:
         return {

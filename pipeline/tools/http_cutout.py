@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from pipeline.engine.postprocess_config import BgRemove, HttpBackend
-from pipeline.providers.base import Access, ProviderRefused
+from pipeline.providers.asking import asked, broken
+from pipeline.providers.base import Access, Health, ProviderError, ProviderRefused
 from pipeline.providers.http_errors import error_of_answer, error_of_transport, unexpected_answer
 from pipeline.providers.images import MAX_IMAGE_BYTES
 from pipeline.providers.openai_prices import amount
@@ -29,15 +31,65 @@ class Service:
     name: str
     key_header: str
     list_price: Decimal
+    account_url: str
     credits_header: str = ""
 
 
 # List prices; an account's own price overrides them with {"per_image": "0.15"} under its prices.
 # PhotoRoom, Remove Background API, Basic plan: 0.02 USD an image (photoroom.com/api/pricing, 2026).
-PHOTOROOM = Service("photoroom", "PhotoRoom", "x-api-key", Decimal("0.02"))
+PHOTOROOM = Service(
+    "photoroom", "PhotoRoom", "x-api-key", Decimal("0.02"), "https://image-api.photoroom.com/v2/account"
+)
 # remove.bg: one credit an image in full size (remove.bg/help, 2026); a credit costs at most 0.90 USD in the
 # pay-as-you-go pack of ten, from memory of its price list of 2024. Subscriptions are cheaper: override it.
-REMOVEBG = Service("removebg", "remove.bg", "X-Api-Key", Decimal("0.90"), "X-Credits-Charged")
+REMOVEBG = Service(
+    "removebg",
+    "remove.bg",
+    "X-Api-Key",
+    Decimal("0.90"),
+    "https://api.remove.bg/v1.0/account",
+    "X-Credits-Charged",
+)
+SERVICES = {service.code: service for service in (PHOTOROOM, REMOVEBG)}
+# Where the answers about an account say what is left, images or credits; the one or the other service.
+LEFT = ("available", "total")
+
+
+def account_health(service: Service, access: Access) -> Health:
+    """Whether the key is accepted, and how much is left; costs nothing.
+
+    An account with an address of its own is asked there, under the path that the service has for it.
+    """
+    if not access.api_key:
+        return Health(
+            ok=False,
+            message=f"{service.name} has no key here: store one as a secret ({service.code}, api_key)",
+        )
+    url = service.account_url
+    if access.base_url:
+        url = urljoin(access.base_url, urlsplit(url).path)
+    try:
+        found = asked(service.name, url, headers={service.key_header: access.api_key}, key=access.api_key)
+    except ProviderError as error:
+        return broken(service.name, error)
+    left = _left(found)
+    if left is not None and left <= 0:
+        return Health(
+            ok=False, message=f"{service.name} accepts the key, but nothing is left: add credit there"
+        )
+    rest = "" if left is None else f"; {left:g} left there"
+    return Health(ok=True, message=f"{service.name} accepts the key{rest}")
+
+
+def _left(found: object) -> float | None:
+    """The first number in an answer that says what is left; None if none does."""
+    if not isinstance(found, dict):
+        return None
+    for name in LEFT:
+        value = found.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return next((left for inner in found.values() if (left := _left(inner)) is not None), None)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def _composer(
 def _facts(project: Project, configuration: Configuration) -> dict[str, object]:
     code = configuration.provider_code
     try:
-        health = provider_for(code, access_to(project, code)).health().message
+        health = provider_for(code, access_to(project, code)).about()
     except (UnknownProvider, KromaError) as error:
         health = str(error)
     limit = configuration.manifest.safe_batch_limit

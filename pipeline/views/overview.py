@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from pipeline.models import Asset, Attempt, Candidate, CostEvent, Run, RunJob
+from pipeline.services.health import broken_accounts
 from projects.access import Action, PageRequest, allows, project_page
 from projects.models import AuditEvent, Character, Project, ReferenceItem, ReferenceSet, StyleGuide
 
@@ -85,7 +86,7 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
     run = reverse("pipeline:run-new" if may_run else "pipeline:run-list", args=[project.slug])
     review = reverse("pipeline:review", args=[project.slug])
     steps = [
-        Step("Provider", "Local renderer: free, runs here, needs no key.", done=True),
+        _provider_step(project),
         Step("Universe", f"{project.name} is set up.", done=True),
         Step(
             "References and style",
@@ -140,6 +141,15 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
     if project.n_waiting:
         following = steps[-1]
     return [replace(step, is_next=step is following) for step in steps]
+
+
+def _provider_step(project: Project) -> Step:
+    """The first step: done while no account is known to be broken."""
+    url = reverse("pipeline:accounts", args=[project.slug])
+    if broken := broken_accounts(project):
+        told = "; ".join(f"{one.provider_code}: {one.message}" for one in broken)
+        return Step("Provider", f"{told}. Mend it, and make what is missing again.", done=False, url=url)
+    return Step("Provider", "Local renderer: free, runs here, needs no key.", done=True, url=url)
 
 
 def _with_totals(projects: QuerySet[Project]) -> QuerySet[Project, Any]:

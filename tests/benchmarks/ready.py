@@ -37,6 +37,9 @@ class Ready:
     def missing(self) -> str:
         return ""
 
+    def about(self) -> str:
+        return ""
+
     def health(self) -> Health:
         return Health(ok=True, message="")
 

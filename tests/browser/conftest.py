@@ -1,4 +1,4 @@
-"""Chromium, and a workspace of its own that `manage.py up` runs as on a user's machine."""
+"""Chromium, and for each file of tests a workspace that `manage.py up` runs as on a user's machine."""
 
 import os
 import queue
@@ -48,7 +48,7 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     return {**browser_type_launch_args, "executable_path": path, "args": QUIET}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     data_dir = tmp_path_factory.mktemp("workspace")
     with socket.socket() as probe:

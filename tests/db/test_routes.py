@@ -12,7 +12,7 @@ from bootstrap.snapshots import take
 from pipeline.services.execution import execute_candidate
 from pipeline.services.references import add_images
 from projects.access import LEAST_ROLE, OPERATOR, Action, Principal, Role
-from projects.models import ApiToken, Character, Project, PromptTemplate, StyleGuide, User
+from projects.models import ApiToken, Character, Project, PromptTemplate, ProviderAccount, StyleGuide, User
 from projects.services.projects import create_project
 from tests.factories import make_run, make_set, make_token, make_user, upload
 
@@ -43,6 +43,7 @@ INSIDE = [(name, pattern) for name, pattern in routes() if "slug" in pattern.pat
 def objects(project: Project) -> dict[str, Any]:
     """One of everything that an address may name, by the beginning of the route's name."""
     make_user(username="mallory")
+    ProviderAccount.objects.create(project=project, provider_code="openai", enabled=False)
     (item,) = add_images(make_set(project=project), [upload()], by=OPERATOR)
     make_token(user=User.objects.get(username="erin"), project=project)
     run = make_run(project)
@@ -68,6 +69,8 @@ def objects(project: Project) -> dict[str, Any]:
 
 def address(name: str, pattern: URLPattern, slug: str, objects: dict[str, Any]) -> str:
     kwargs = {"slug": slug}
+    if "code" in pattern.pattern.converters:
+        kwargs["code"] = "openai"
     if "pk" in pattern.pattern.converters:
         short = name.split(":")[1]
         kwargs["pk"] = next(objects[start] for start in objects if short.startswith(start))

@@ -1,19 +1,21 @@
 import json as json_format
 from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management import CommandError
 
 from kroma_site.prepare import OperatorCommand, prepare
 from kroma_site.universes import any_project_named
-from pipeline.providers.registry import UnknownProvider, provider_codes, provider_for
-from pipeline.services.accounts import KEY_VARIABLES, access_to, config_faults
+from pipeline.models import AccountHealth
+from pipeline.services.accounts import config_faults
+from pipeline.services.health import check_account, codes_in_use, known_codes, last_checks
 from projects.access import OPERATOR
-from projects.errors import KromaError
 from projects.models import ProviderAccount
 from projects.services.accounts import save_account
 
 NO_LIMIT = "none"
+NOT_CHECKED = "not checked yet: --check asks"
 
 
 class Command(OperatorCommand):
@@ -29,20 +31,26 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--config", metavar="JSON", help='model, size, quality, prices: {"prices": {"per_image": "0.05"}}'
         )
+        parser.add_argument("--check", action="store_true", help="ask the providers now; costs nothing")
         parser.add_argument("--json", action="store_true", help="one object on standard output")
 
-    def handle(self, *, project: str, provider: str, json: bool, **options: Any) -> None:
+    def handle(self, *, project: str, provider: str, check: bool, json: bool, **options: Any) -> None:
         prepare()
         universe = any_project_named(project)
         changes = _changes(options)
         if changes and not provider:
             raise CommandError("--provider says whose account this is")
-        if provider and provider not in KEY_VARIABLES and provider not in provider_codes():
-            known = ", ".join(sorted({*KEY_VARIABLES, *provider_codes()}))
-            raise CommandError(f"There is no provider {provider}: use one of {known}")
+        if provider and provider not in known_codes():
+            raise CommandError(f"There is no provider {provider}: use one of {', '.join(known_codes())}")
         if changes:
             save_account(universe, provider, changes=changes, by=OPERATOR)
-        rows = [_row(account) for account in universe.provider_accounts.order_by("provider_code")]
+        if check:
+            for code in [provider] if provider else codes_in_use(universe):
+                check_account(universe, code, by=OPERATOR)
+        checks = last_checks(universe)
+        rows = [_row(account, checks) for account in universe.provider_accounts.order_by("provider_code")]
+        written = {row["provider_code"] for row in rows}
+        rows += [_unwritten(check) for code, check in checks.items() if code not in written]
         if json:
             self.print_json({"ok": True, "project_slug": universe.slug, "provider_accounts": rows})
             return
@@ -80,12 +88,7 @@ def _limit(name: str, text: str) -> int | None:
     return int(text)
 
 
-def _row(account: ProviderAccount) -> dict[str, object]:
-    try:
-        code = account.provider_code
-        health = provider_for(code, access_to(account.project, code)).health().message
-    except (UnknownProvider, KromaError) as error:
-        health = str(error)
+def _row(account: ProviderAccount, checks: Mapping[str, AccountHealth]) -> dict[str, object]:
     return {
         "provider_code": account.provider_code,
         "base_url": account.base_url,
@@ -93,5 +96,16 @@ def _row(account: ProviderAccount) -> dict[str, object]:
         "max_concurrency": account.max_concurrency,
         "requests_per_minute": account.requests_per_minute,
         "config_json": account.config,
-        "health": health,
+        **_health(checks.get(account.provider_code)),
     }
+
+
+def _unwritten(check: AccountHealth) -> dict[str, object]:
+    """A provider that was checked without an account's row: by a key alone, or the local renderer."""
+    return {"provider_code": check.provider_code, **_health(check)}
+
+
+def _health(check: AccountHealth | None) -> dict[str, object]:
+    if check is None:
+        return {"health": NOT_CHECKED, "ok": None, "checked_at": None}
+    return {"health": check.message, "ok": check.ok, "checked_at": check.checked_at.isoformat()}

@@ -21,12 +21,14 @@ class LocalProvider:
     def missing(self) -> str:
         return ""
 
-    def health(self) -> Health:
-        return Health(
-            ok=True,
-            message="runs on this machine, free; restyles and relights what the scene shows, "
-            "invents nothing, ignores text",
+    def about(self) -> str:
+        return (
+            "runs on this machine, free; restyles and relights what the scene shows, invents nothing, "
+            "ignores text"
         )
+
+    def health(self) -> Health:
+        return Health(ok=True, message=self.about())
 
     def describe(self) -> Mapping[str, object]:
         return {

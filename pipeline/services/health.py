@@ -1,0 +1,77 @@
+"""Whether a project's accounts work: asked for nothing, kept with its time, said in words."""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils import timezone
+
+from pipeline.models import AccountHealth
+from pipeline.providers.base import Health
+from pipeline.providers.registry import provider_codes, provider_for
+from pipeline.services.accounts import FREE, KEY_VARIABLES, access_to, environment
+from pipeline.tools.http_cutout import SERVICES, account_health
+from projects import audit
+from projects.access import Principal
+from projects.errors import Invalid, KromaError
+from projects.models import Project, Secret
+
+
+def known_codes() -> tuple[str, ...]:
+    """All providers and paid tools that a project can have an account with."""
+    return tuple(sorted({*provider_codes(), *SERVICES}))
+
+
+def codes_in_use(project: Project) -> list[str]:
+    """Those that the project can call or means to: with an account, or a key of its own or the server's."""
+    rows = set(project.provider_accounts.values_list("provider_code", flat=True))
+    secrets = set(Secret.objects.filter(project=project).values_list("provider_code", flat=True))
+    keys = {code for code, variable in KEY_VARIABLES.items() if environment(variable)}
+    return sorted({*FREE, *rows, *(secrets | keys) & set(known_codes())})
+
+
+def check_account(project: Project, code: str, *, by: Principal) -> AccountHealth:
+    """Ask the provider whether the account works, and keep what it said. Raises `Invalid` for an unknown one.
+
+    The call is made outside of any transaction; it costs nothing.
+    """
+    if code not in known_codes():
+        raise Invalid(f"There is no provider {code}: use one of {', '.join(known_codes())}")
+    found = _asked(project, code)
+    with transaction.atomic():
+        row, _ = AccountHealth.objects.update_or_create(
+            project=project,
+            provider_code=code,
+            defaults={"ok": found.ok, "message": found.message, "checked_at": timezone.now()},
+        )
+        audit.record(project, "provider_account.checked", row, by=by, provider_code=code, ok=found.ok)
+    return row
+
+
+def note_broken(project: Project, code: str, message: str) -> None:
+    """Keep that a call was refused for its account as a whole: a check would say no less."""
+    AccountHealth.objects.update_or_create(
+        project=project,
+        provider_code=code,
+        defaults={"ok": False, "message": message, "checked_at": timezone.now()},
+    )
+
+
+def last_checks(project: Project) -> dict[str, AccountHealth]:
+    """What the last check of each account found, by its code."""
+    return {row.provider_code: row for row in AccountHealth.objects.filter(project=project)}
+
+
+def broken_accounts(project: Project, codes: Iterable[str] | None = None) -> list[AccountHealth]:
+    """The accounts whose last check failed."""
+    found = AccountHealth.objects.filter(project=project, ok=False)
+    return list(found if codes is None else found.filter(provider_code__in=list(codes)))
+
+
+def _asked(project: Project, code: str) -> Health:
+    try:
+        access = access_to(project, code)
+    except KromaError as error:
+        return Health(ok=False, message=str(error))
+    if code in SERVICES:
+        return account_health(SERVICES[code], access)
+    return provider_for(code, access).health()
