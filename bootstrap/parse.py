@@ -39,6 +39,7 @@ OPENING = re.compile(r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/>]|[\w$-]++\s*
 QUOTED = re.compile(r"\{[^\S\n]*+\n\s*+>")
 # Before it stands a name: it is a part of something, not an answer.
 PART = re.compile(r"[\"'“”„‟‘’‚‛]\s*:[\s>]*\Z")
+CONTENTS = ("content_uri", "content_text")  # of an item, which needs one of them
 LONGEST_GAP = 100  # characters between a name and its value
 WANTED_TYPES = {
     "string_type": "must be a text",
@@ -157,12 +158,11 @@ def _relative(path: str, shape: _Shape) -> str:
 
 def _apart_from(known: Sequence[Problem], problems: Sequence[Problem]) -> list[Problem]:
     """The problems of content that do not come of those that are known: a wrong name is no missing name."""
-    paths = {path for path, _ in known}
-    around = paths.union(*(outer_paths(path) for path in paths))
+    paths = {path for path, _ in known} - {""}
     return [
         (path, problem)
         for path, problem in problems
-        if path not in around and paths.isdisjoint(set(outer_paths(path)) - {""})
+        if paths.isdisjoint([path, *outer_paths(path), *(f"{path}.{name}" for name in CONTENTS)])
     ]
 
 

@@ -36,7 +36,7 @@ ENDS = {
     **dict.fromkeys(("german", "markdown_report", "same_twice", "two_fences"), "\n}\n"),
 }
 NOISE = "{}[]\",:'\\/*#“”`\n\t x0-…é鐘\u00a0"
-WRONG = (3, -1.5, True, "", "x", [], {}, [1], {"name": []}, ["a", {}], None, "\x00")
+WRONG: tuple[Any, ...] = (3, -1.5, True, "", "x", [], {}, [1], {"name": []}, ["a", {}], None, "\x00")
 Mutated = tuple[str, int | None]  # the text, and the status that is expected of it (None: 200 or 400)
 
 

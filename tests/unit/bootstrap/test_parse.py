@@ -194,7 +194,8 @@ def test_all_problems_of_an_answer_are_told_at_once_with_their_lines() -> None:
     {"name": "a\\u0000"}],
   "reference_sets": [
     {"name": "Quays", "items": [{"label": "a",
-      "content_uri": 7}]},
+      "content_uri": 7},
+     {"label": "b", "sort_order": 0.5}]},
     {"name": "Boats"}]}}"""
     with pytest.raises(Invalid) as caught:
         answer_of(text)
@@ -204,10 +205,12 @@ def test_all_problems_of_an_answer_are_told_at_once_with_their_lines() -> None:
         ("characters[0].name", 6),
         ("characters[2]", 8),
         ("reference_sets[0].items[0].content_uri", 12),
+        ("reference_sets[0].items[1].sort_order", 13),
         ("mode", 2),
         ("style_guides[0].instructions", 4),
         ("characters[1].name", 7),
-        ("reference_sets[1].items", 13),
+        ("reference_sets[0].items[1]", 13),
+        ("reference_sets[1].items", 14),
     ]
 
 
@@ -306,6 +309,34 @@ def test_the_tolerant_reader_reads_exact_json_as_it_is(
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     reader = Reader(text, 0, Budget())
     assert (reader.value(1), reader.at, reader.told()) == (value, len(text), [])
+
+
+plain_texts = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \n\t\"'"))
+python_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | plain_texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(plain_texts, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(value=python_values)
+def test_what_python_prints_is_read_as_the_same_value(value: object) -> None:
+    text = repr(value)
+    assert Reader(text, 0, Budget()).value(1) == value
+
+
+@given(value=json_values, indent=st.sampled_from([None, 1]))
+def test_every_value_of_a_text_has_its_line(value: object, indent: int | None) -> None:
+    text = f"\n{json.dumps({'a': value, 'last': 1}, indent=indent)}"
+    lines: dict[str, int] = {}
+    Reader(text, text.index("{"), Budget(), lines=lines).value(1)
+    assert lines[""] == 2
+    assert lines["last"] == text.rstrip("}\n").count("\n") + 1
+    assert list(lines.values()) == sorted(lines.values())
 
 
 def test_mutated_answers_are_read_or_refused() -> None:
