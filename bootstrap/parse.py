@@ -33,10 +33,9 @@ KNOWN = {"settings", "project", *SECTIONS}
 MEANT = {"mode", *KNOWN}  # names that tell a broken answer from braces in prose
 
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
-# What could begin an object, or a list of objects; or breaks off before that shows.
+# What could begin an object, or one that is quoted line by line, or a list of objects; or breaks off before
+# that shows.
 OPENING = re.compile(r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/>]|[\w$-]++\s*+:|[\w$-]*+\s*\Z))|\[(?=\s*+\{)")
-# Each line of it is a quotation of Markdown.
-QUOTED = re.compile(r"\{[^\S\n]*+\n\s*+>")
 # Before it stands a name: it is a part of something, not an answer.
 PART = re.compile(r"[\"'“”„‟‘’‚‛]\s*:[\s>]*\Z")
 CONTENTS = ("content_uri", "content_text")  # of an item, which needs one of them
@@ -325,8 +324,6 @@ def _values_in(text: str, problems: list[Broken]) -> Iterator[_Found]:
 
 def _is_meant(reader: Reader, start: int, error: Broken) -> bool:
     """Whether what can't be read may be an answer: it names what is ours, or is no mere sketch of a form."""
-    if QUOTED.match(reader.text, start):
-        return True
     if not reader.has_quoted_name and MEANT.isdisjoint(reader.names):
         return False
     sketch = reader.text[start : _end_of_sketch(reader.text, start) or start]

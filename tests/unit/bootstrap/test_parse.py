@@ -46,6 +46,7 @@ def test_exact_json_is_found_and_nothing_is_called_mended(text: str) -> None:
     [
         ('{"characters": [{"name": "Mira",},]}', "a trailing comma was left out (line 1, column 32)"),
         (f"```\n{PLAIN}", "a missing end of the fence was added (line 2, column 81)"),
+        ('\ufeff{"characters": [{"name": "Mira",}]}', "a trailing comma was left out (line 1, column 32)"),
         ('{// people\n"characters": [{"name": "Mira"}]}', "a comment was left out (line 1, column 2)"),
         ("{“characters”: [{“name”: “Mira”}]}", "curly quotes were read as straight ones (line 1, column 2)"),
         ("{„characters“: [{„name“: „Mira“}]}", "curly quotes were read as straight ones (line 1, column 2)"),
@@ -217,6 +218,8 @@ def test_all_problems_of_an_answer_are_told_at_once_with_their_lines() -> None:
 def test_the_caller_s_mode_goes_before_the_answer_s() -> None:
     text = json.dumps({"mode": "append", "settings": WANTED})
     assert answer_of(text, "replace").document.mode == "replace"
+    outside = json.dumps({"mode": "replace", "answer": WANTED})
+    assert answer_of(outside).document.mode == "replace"
     with pytest.raises(Invalid, match="'mode' must be one of") as caught:
         answer_of(text)
     assert caught.value.extra["details"][0]["line"] == 1
@@ -293,6 +296,9 @@ def test_too_much_is_refused_at_once() -> None:
         answer_of('{"a":' * 100_000)
     with pytest.raises(Invalid, match="Could not parse"):
         answer_of('{"characters": ' + "[" * 70 + "]" * 70 + "}")
+    with pytest.raises(Invalid, match="Could not parse") as caught:
+        answer_of('{"characters": [], "pages": [' + "1," * 300_000 + "1]}")
+    assert "too many values" in str(caught.value.extra["details"])
 
 
 json_values = st.recursive(
@@ -359,6 +365,7 @@ def test_mutated_answers_are_read_or_refused() -> None:
     [
         '{"settings": {"characters": []} "mode": "replace"}',
         '"mode": "replace", "settings": {"characters": []}',
+        f'{{"hero":\n"Mira" "age": 34}}\n{PLAIN}',
         '> {\n> "mode": "replace",\n> "settings": {\n>  "characters": []}}',
         'Here it is: {"settings": {"characters": []} "mode": "replace"}',
         '```json\n{"characters": [{"name": "Mara"} {"name": "Tom"}], "style_guides": []}\n```',
