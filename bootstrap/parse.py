@@ -23,12 +23,12 @@ KNOWN = {"settings", "project", *SECTIONS}
 MEANT = {"mode", *KNOWN}  # names that tell a broken answer from braces in prose
 
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
-# What could begin an object, or a list of objects; or breaks off before that shows.
+# What could begin an object, or one that is quoted line by line, or a list of objects; or breaks off before
+# that shows.
 OPENING = re.compile(r"\{(?=\s*+(?:[\"'“”„‟‘’‚‛}#/>]|[\w$-]++\s*+:|[\w$-]*+\s*\Z))|\[(?=\s*+\{)")
-# Each line of it is a quotation of Markdown.
-QUOTED = re.compile(r"\{[^\S\n]*+\n\s*+>")
 # Before it stands a name: it is a part of something, not an answer.
 PART = re.compile(r"[\"'“”„‟‘’‚‛]\s*:[\s>]*\Z")
+CONTENTS = ("content_uri", "content_text")  # of an item, which needs one of them
 LONGEST_GAP = 100  # characters between a name and its value
 WANTED_TYPES = {
     "string_type": "must be a text",
@@ -139,12 +139,11 @@ def _relative(path: str, shape: _Shape) -> str:
 
 def _apart_from(known: Sequence[Problem], problems: Sequence[Problem]) -> list[Problem]:
     """The problems of content that do not come of those that are known: a wrong name is no missing name."""
-    paths = {path for path, _ in known}
-    around = paths.union(*(outer_paths(path) for path in paths))
+    paths = {path for path, _ in known} - {""}
     return [
         (path, problem)
         for path, problem in problems
-        if path not in around and paths.isdisjoint(set(outer_paths(path)) - {""})
+        if paths.isdisjoint([path, *outer_paths(path), *(f"{path}.{name}" for name in CONTENTS)])
     ]
 
 
@@ -307,8 +306,6 @@ def _values_in(text: str, problems: list[Broken]) -> Iterator[_Found]:
 
 def _is_meant(reader: Reader, start: int, error: Broken) -> bool:
     """Whether what can't be read may be an answer: it names what is ours, or is no mere sketch of a form."""
-    if QUOTED.match(reader.text, start):
-        return True
     if not reader.has_quoted_name and MEANT.isdisjoint(reader.names):
         return False
     sketch = reader.text[start : _end_of_sketch(reader.text, start) or start]

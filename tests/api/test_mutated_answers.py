@@ -175,8 +175,8 @@ def test_a_mutated_answer_is_imported_whole_or_leaves_no_trace(
             transaction.set_rollback(True)
         seen[answered.status] += 1
     assert dump() == before
-    if mutation in (of_wrong_type, noisy, lines_moved):
-        assert set(seen) == {200, 400}
+    assert mutation not in (of_wrong_type, noisy, lines_moved) or seen[400] > 0
+    assert mutation not in (noisy, lines_moved) or seen[200] > 0
 
 
 @pytest.mark.parametrize("mutation", [wrapped, reordered, doubled], ids=lambda mutation: mutation.__name__)

@@ -46,6 +46,7 @@ def test_exact_json_is_found_and_nothing_is_called_mended(text: str) -> None:
     [
         ('{"characters": [{"name": "Mira",},]}', "a trailing comma was left out (line 1, column 32)"),
         (f"```\n{PLAIN}", "a missing end of the fence was added (line 2, column 81)"),
+        ('\ufeff{"characters": [{"name": "Mira",}]}', "a trailing comma was left out (line 1, column 32)"),
         ('{// people\n"characters": [{"name": "Mira"}]}', "a comment was left out (line 1, column 2)"),
         ("{“characters”: [{“name”: “Mira”}]}", "curly quotes were read as straight ones (line 1, column 2)"),
         ("{„characters“: [{„name“: „Mira“}]}", "curly quotes were read as straight ones (line 1, column 2)"),
@@ -194,7 +195,8 @@ def test_all_problems_of_an_answer_are_told_at_once_with_their_lines() -> None:
     {"name": "a\\u0000"}],
   "reference_sets": [
     {"name": "Quays", "items": [{"label": "a",
-      "content_uri": 7}]},
+      "content_uri": 7},
+     {"label": "b", "sort_order": 0.5}]},
     {"name": "Boats"}]}}"""
     with pytest.raises(Invalid) as caught:
         answer_of(text)
@@ -204,16 +206,20 @@ def test_all_problems_of_an_answer_are_told_at_once_with_their_lines() -> None:
         ("characters[0].name", 6),
         ("characters[2]", 8),
         ("reference_sets[0].items[0].content_uri", 12),
+        ("reference_sets[0].items[1].sort_order", 13),
         ("mode", 2),
         ("style_guides[0].instructions", 4),
         ("characters[1].name", 7),
-        ("reference_sets[1].items", 13),
+        ("reference_sets[0].items[1]", 13),
+        ("reference_sets[1].items", 14),
     ]
 
 
 def test_the_caller_s_mode_goes_before_the_answer_s() -> None:
     text = json.dumps({"mode": "append", "settings": WANTED})
     assert answer_of(text, "replace").document.mode == "replace"
+    outside = json.dumps({"mode": "replace", "answer": WANTED})
+    assert answer_of(outside).document.mode == "replace"
     with pytest.raises(Invalid, match="'mode' must be one of") as caught:
         answer_of(text)
     assert caught.value.extra["details"][0]["line"] == 1
@@ -277,6 +283,9 @@ def test_too_much_is_refused_at_once() -> None:
         answer_of('{"a":' * 100_000)
     with pytest.raises(Invalid, match="Could not parse"):
         answer_of('{"characters": ' + "[" * 70 + "]" * 70 + "}")
+    with pytest.raises(Invalid, match="Could not parse") as caught:
+        answer_of('{"characters": [], "pages": [' + "1," * 300_000 + "1]}")
+    assert "too many values" in str(caught.value.extra["details"])
 
 
 json_values = st.recursive(
@@ -293,6 +302,34 @@ def test_the_tolerant_reader_reads_exact_json_as_it_is(
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     reader = Reader(text, 0, Budget())
     assert (reader.value(1), reader.at, reader.told()) == (value, len(text), [])
+
+
+plain_texts = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \n\t\"'"))
+python_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | plain_texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(plain_texts, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(value=python_values)
+def test_what_python_prints_is_read_as_the_same_value(value: object) -> None:
+    text = repr(value)
+    assert Reader(text, 0, Budget()).value(1) == value
+
+
+@given(value=json_values, indent=st.sampled_from([None, 1]))
+def test_every_value_of_a_text_has_its_line(value: object, indent: int | None) -> None:
+    text = f"\n{json.dumps({'a': value, 'last': 1}, indent=indent)}"
+    lines: dict[str, int] = {}
+    Reader(text, text.index("{"), Budget(), lines=lines).value(1)
+    assert lines[""] == 2
+    assert lines["last"] == text.rstrip("}\n").count("\n") + 1
+    assert list(lines.values()) == sorted(lines.values())
 
 
 def test_mutated_answers_are_read_or_refused() -> None:
@@ -315,6 +352,7 @@ def test_mutated_answers_are_read_or_refused() -> None:
     [
         '{"settings": {"characters": []} "mode": "replace"}',
         '"mode": "replace", "settings": {"characters": []}',
+        f'{{"hero":\n"Mira" "age": 34}}\n{PLAIN}',
         '> {\n> "mode": "replace",\n> "settings": {\n>  "characters": []}}',
         'Here it is: {"settings": {"characters": []} "mode": "replace"}',
         '```json\n{"characters": [{"name": "Mara"} {"name": "Tom"}], "style_guides": []}\n```',
