@@ -352,3 +352,10 @@ def test_chats_and_instructions_are_no_part_of_the_exchange(bypass: Api, project
     assert AgentInstruction.objects.count() == 1
     route = next(one for one in routes() if one.name == "POST /api/projects/{}/bootstrap-import")
     assert "Chats and agent instructions are no part" in (route.operation.description or "")
+
+
+def test_the_mode_of_the_request_goes_before_a_bad_one_in_the_answer(bypass: Api, project: Project) -> None:
+    text = json.dumps({"mode": "append", "settings": {"characters": [{"name": "Mira"}]}})
+    assert "'mode' must be one of" in bypass.post(IMPORT, {"ai_response_text": text}).error[3]
+    result = imported(bypass, ai_response_text=text, mode="replace")
+    assert (result["mode"], result["applied"]["characters"]) == ("replace", 1)
