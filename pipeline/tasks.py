@@ -1,7 +1,7 @@
 """Names for the queue, without rules: each calls one service."""
 
 from pipeline.services import after_run as after
-from pipeline.services import assets, dispatch, execution
+from pipeline.services import assets, dispatch, execution, lab
 
 
 def execute_candidate(pk: str) -> None:
@@ -22,3 +22,8 @@ def after_run(pk: str) -> None:
 def dispatch_instruction(pk: str) -> None:
     """Carry out one confirmed instruction, if it is still to be carried out."""
     dispatch.work_on(pk)
+
+
+def work_in_lab(pk: str) -> None:
+    """Do one work of the Lab, if it is still to be done."""
+    lab.work_on(pk)

@@ -1,10 +1,27 @@
 from django.urls import path
 
-from pipeline.views import accounts, compose, control, files, overview, references, review, runs, settings
+from pipeline.views import (
+    accounts,
+    compose,
+    control,
+    files,
+    lab,
+    overview,
+    references,
+    review,
+    runs,
+    settings,
+)
 
 app_name = "pipeline"
 urlpatterns = [
     path("", overview.project_list, name="project-list"),
+    path("lab", lab.lab_page, name="lab"),
+    path("lab/<uuid:pk>", lab.lab_work, name="lab-work"),
+    path("lab/<uuid:pk>/source", lab.lab_source, name="lab-source"),
+    path("lab/<uuid:pk>/result", lab.lab_result, name="lab-result"),
+    path("lab/<uuid:pk>/delete", lab.lab_delete, name="lab-delete"),
+    path("lab/<uuid:pk>/keep", lab.lab_keep, name="lab-keep"),
     path("projects/<slug:slug>/", overview.dashboard, name="dashboard"),
     path("projects/<slug:slug>/sets/<uuid:pk>", references.reference_set, name="reference-set"),
     path("projects/<slug:slug>/sets/<uuid:pk>/upload", references.reference_upload, name="reference-upload"),

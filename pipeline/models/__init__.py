@@ -2,6 +2,7 @@ from pipeline.models.assets import Asset, AssetLink, CostEvent, Export, QualityR
 from pipeline.models.attempts import Attempt
 from pipeline.models.copilot import AgentInstruction, AgentInstructionEvent, ChatMessage, ChatSession
 from pipeline.models.health import AccountHealth
+from pipeline.models.lab import LabWork
 from pipeline.models.runs import Candidate, Run, RunJob
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ChatSession",
     "CostEvent",
     "Export",
+    "LabWork",
     "QualityReport",
     "Review",
     "Run",

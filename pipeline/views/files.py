@@ -1,7 +1,7 @@
 """Files of a universe, for its members only: streamed, with their hash as ETag."""
 
 import mimetypes
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -93,15 +93,32 @@ def send(
 
     `sha256` is the hash of what it shows, '' if that may change. The type is guessed where it is not known.
     """
-    kind = mime_type or mimetypes.guess_type(name)[0] or ""
     filename = filename or PurePosixPath(name).name
     if PurePosixPath(name).is_absolute():  # from a log of another place: never sent
         raise NotFound(f"The file {filename} is not in the folder of {project.name}")
     path = store_for(project).path(name)
+    where = f"in the folder of {project.name}"
+    return send_path(request, path, sha256=sha256, mime_type=mime_type, filename=filename, where=where)
+
+
+def send_path(
+    request: HttpRequest,
+    path: Path,
+    *,
+    sha256: str = "",
+    mime_type: str = "",
+    filename: str,
+    where: str = "there",
+) -> HttpResponseBase:
+    """Stream a file that the caller may have; the arguments are those of `send`. Raises `NotFound`.
+
+    `where` says in words where it should be.
+    """
+    kind = mime_type or mimetypes.guess_type(path.name)[0] or ""
     try:
         file = path.open("rb")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise NotFound(f"The file {filename} is not in the folder of {project.name} any more") from error
+        raise NotFound(f"The file {filename} is not {where} any more") from error
     response: HttpResponseBase
     if request.method == "HEAD":
         file.close()

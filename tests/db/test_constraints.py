@@ -10,7 +10,18 @@ from django.utils import timezone
 from bootstrap.models import SettingsSnapshot
 from bootstrap.rows import load
 from bootstrap.snapshots import take
-from pipeline.models import Asset, AssetLink, Attempt, Candidate, CostEvent, Review, Run, RunJob
+from pipeline.models import (
+    AccountHealth,
+    Asset,
+    AssetLink,
+    Attempt,
+    Candidate,
+    CostEvent,
+    LabWork,
+    Review,
+    Run,
+    RunJob,
+)  # fmt: skip
 from projects.access import OPERATOR
 from projects.models import Budget, Membership, Project, ReferenceSet, StyleGuide
 from tests.factories import make_run, make_user
@@ -55,6 +66,25 @@ def test_snapshots(project: Project) -> None:
     refuses("settings_snapshot_reason_known", lambda: rows.update(reason="whim"))
     with pytest.raises(ProtectedError):
         project.delete()
+
+
+def test_health_and_works_of_the_lab(project: Project) -> None:
+    health = AccountHealth.objects.create(project=project, provider_code="openai", ok=True, message="works")
+    rows = AccountHealth.objects.filter(pk=health.pk)
+    refuses("account_health_says_something", lambda: rows.update(message=""))
+    refuses("account_health_says_something", lambda: rows.update(provider_code=""))
+    refuses("provider_code", lambda: AccountHealth.objects.create(
+        project=project, provider_code="openai", ok=True, message="works"
+    ))  # fmt: skip
+    work = LabWork.objects.create(user=make_user(), tool="colour", label="quay", source="source.png")
+    works = LabWork.objects.filter(pk=work.pk)
+    refuses("lab_work_tool_known", lambda: works.update(tool="magic"))
+    refuses("lab_work_finished_iff_closed", lambda: works.update(state="done", result="x.png"))
+    refuses("lab_work_finished_iff_closed", lambda: works.update(finished_at=timezone.now()))
+    refuses("lab_work_result_iff_done", lambda: works.update(result="x.png"))
+    refuses(
+        "lab_work_result_iff_done", lambda: works.update(state="done", result="", finished_at=timezone.now())
+    )
 
 
 def test_budgets_are_not_negative(project: Project) -> None:

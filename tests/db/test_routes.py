@@ -26,6 +26,7 @@ PERSONAS = {
 OUTSIDE = {
     "project-list", "project-new", "signin", "signin-link", "signout", "password",
     "tokens", "token-revoke", "audit-all", "project-from-file",
+    "lab", "lab-work", "lab-source", "lab-result", "lab-delete", "lab-keep",
 }  # fmt: skip
 
 
