@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from pipeline.providers.comfyworkflow import workflow_faults
 from pipeline.providers.openai_prices import amount
 from pipeline.services.accounts import API_KEY, config_faults
 from pipeline.services.health import known_codes
@@ -15,7 +16,7 @@ from projects.services.secrets import LONGEST_VALUE
 from projects.texts import LONGEST_NAME
 
 TEXTS = ("model", "size", "quality")  # of the configuration, which have a field of their own
-FIELDS = (*TEXTS, "timeout", "prices")
+FIELDS = (*TEXTS, "timeout", "prices", "workflow")
 
 
 def _limit(label: str, help_text: str) -> forms.IntegerField:
@@ -54,6 +55,12 @@ class AccountForm(forms.Form):
     timeout = forms.IntegerField(
         label="Seconds to wait for an image", required=False, min_value=1, max_value=86_400
     )
+    workflow = forms.FileField(
+        label="Workflow for ComfyUI",
+        required=False,
+        help_text="What its “Export (API)” writes, with {scene}, {seed}, and if you like {prompt} and "
+        "{reference_1} in place of values. Left out: the one that is there stays.",
+    )
     more = forms.CharField(
         label="Further configuration",
         required=False,
@@ -63,12 +70,29 @@ class AccountForm(forms.Form):
     )
 
     def __init__(self, *args: Any, account: ProviderAccount | None, **kwargs: Any) -> None:
+        self.stored = account.config if account and isinstance(account.config, dict) else {}
         kwargs["initial"] = _initial(account)
         super().__init__(*args, **kwargs)
         if account is not None:
             del self.fields["provider_code"]
         else:
             self.fields["provider_code"].choices = [(code, code) for code in known_codes()]  # type: ignore[attr-defined]
+
+    def clean_workflow(self) -> dict[str, object] | None:
+        """The workflow of the file, or else the stored one."""
+        file = self.cleaned_data.get("workflow")
+        if file is None:
+            stored: dict[str, object] | None = self.stored.get("workflow")
+            return stored
+        if file.size > LARGEST_CONFIG:
+            raise forms.ValidationError(f"The file has {file.size} bytes: use at most {LARGEST_CONFIG}")
+        try:
+            workflow = json.loads(file.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(f"The file is no JSON: {error}") from None
+        if faults := workflow_faults(workflow):
+            raise forms.ValidationError(faults)
+        return dict(workflow)
 
     def clean_more(self) -> dict[str, object]:
         """A JSON object; '' is an empty one."""
@@ -79,7 +103,7 @@ class AccountForm(forms.Form):
             raise forms.ValidationError(f"This is no JSON: {error}") from None
         if not isinstance(more, dict):
             raise forms.ValidationError("Write a JSON object: { … }")
-        if own := sorted(set(more) & {*TEXTS, "timeout"}):
+        if own := sorted(set(more) & {*TEXTS, "timeout", "workflow"}):
             raise forms.ValidationError(f"{', '.join(own)}: use the field above")
         return more
 
@@ -101,7 +125,7 @@ class AccountForm(forms.Form):
 
     def _config(self, data: Mapping[str, Any]) -> dict[str, object]:
         config: dict[str, object] = dict(data["more"])
-        config |= {name: data[name] for name in TEXTS if data.get(name)}
+        config |= {name: data[name] for name in (*TEXTS, "workflow") if data.get(name)}
         if data.get("timeout"):
             config["timeout"] = data["timeout"]
         prices = config.get("prices", {})

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from pipeline.providers.base import NO_ACCESS, Access, ImageProvider
+from pipeline.providers.comfyui import ComfyUIProvider
 from pipeline.providers.local.provider import LocalProvider
 from pipeline.providers.openai_images import OpenAIProvider
 
 _FACTORIES: Mapping[str, Callable[[Access], ImageProvider]] = MappingProxyType(
-    {"local": lambda access: LocalProvider(), "openai": OpenAIProvider}
+    {"comfyui": ComfyUIProvider, "local": lambda access: LocalProvider(), "openai": OpenAIProvider}
 )
 
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from dotenv import dotenv_values
 
 from pipeline.providers.base import NO_ACCESS, Access
+from pipeline.providers.comfyworkflow import workflow_faults
 from pipeline.providers.openai_prices import amount
 from projects.errors import ProviderUnusable
 from projects.models import Project, ProviderAccount
@@ -16,7 +17,12 @@ from projects.services.secrets import secret_value
 
 # Where a key is looked for when the project has no secret for it.
 KEY_VARIABLES: Mapping[str, str] = MappingProxyType(
-    {"openai": "OPENAI_API_KEY", "photoroom": "PHOTOROOM_API_KEY", "removebg": "REMOVE_BG_API_KEY"}
+    {
+        "comfyui": "COMFYUI_API_KEY",  # for what stands in front of it
+        "openai": "OPENAI_API_KEY",
+        "photoroom": "PHOTOROOM_API_KEY",
+        "removebg": "REMOVE_BG_API_KEY",
+    }
 )
 # The studio's defaults for an account that says nothing else.
 CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -90,6 +96,8 @@ def config_faults(config: Mapping[str, object]) -> list[str]:
     timeout = config.get("timeout", LEAST_TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= LEAST_TIMEOUT:
         faults.append(f"'timeout' is {timeout!r}, use a number of seconds from {LEAST_TIMEOUT}")
+    if "workflow" in config:
+        faults += workflow_faults(config["workflow"])
     prices = config.get("prices", {})
     if not isinstance(prices, dict):
         return [*faults, f"'prices' is {prices!r}, use an object such as {PRICE_EXAMPLE}"]

@@ -151,7 +151,7 @@ def _key_of(code: str, stored: set[str]) -> str:
 
 
 def _account_page(request: PageRequest, project: Project, account: ProviderAccount | None) -> HttpResponse:
-    form = AccountForm(request.POST or None, account=account)
+    form = AccountForm(request.POST or None, request.FILES or None, account=account)
     if request.method == "POST" and form.is_valid():
         code = account.provider_code if account else form.cleaned_data["provider_code"]
         try:

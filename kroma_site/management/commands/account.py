@@ -1,6 +1,7 @@
 import json as json_format
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from django.core.management import CommandError
@@ -8,10 +9,11 @@ from django.core.management import CommandError
 from kroma_site.prepare import OperatorCommand, prepare
 from kroma_site.universes import any_project_named
 from pipeline.models import AccountHealth
+from pipeline.providers.comfyworkflow import workflow_faults
 from pipeline.services.accounts import config_faults
 from pipeline.services.health import check_account, codes_in_use, known_codes, last_checks
 from projects.access import OPERATOR
-from projects.models import ProviderAccount
+from projects.models import Project, ProviderAccount
 from projects.services.accounts import save_account
 
 NO_LIMIT = "none"
@@ -31,6 +33,9 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--config", metavar="JSON", help='model, size, quality, prices: {"prices": {"per_image": "0.05"}}'
         )
+        parser.add_argument(
+            "--workflow", metavar="FILE", help="comfyui: what its “Export (API)” wrote, with places"
+        )
         parser.add_argument("--check", action="store_true", help="ask the providers now; costs nothing")
         parser.add_argument("--json", action="store_true", help="one object on standard output")
 
@@ -38,6 +43,9 @@ class Command(OperatorCommand):
         prepare()
         universe = any_project_named(project)
         changes = _changes(options)
+        if options["workflow"] is not None:
+            said = changes.get("config") or _stored(universe, provider)
+            changes["config"] = {**said, "workflow": _workflow(options["workflow"])}  # type: ignore[dict-item]
         if changes and not provider:
             raise CommandError("--provider says whose account this is")
         if provider and provider not in known_codes():
@@ -78,6 +86,24 @@ def _changes(options: dict[str, Any]) -> dict[str, object]:
         if faults := config_faults(changes["config"]):
             raise CommandError(f"--config can't be used: {'; '.join(faults)}")
     return changes
+
+
+def _stored(project: Project, code: str) -> dict[str, object]:
+    account = project.provider_accounts.filter(provider_code=code).first()
+    return dict(account.config) if account and isinstance(account.config, dict) else {}
+
+
+def _workflow(name: str) -> object:
+    """Raises `CommandError` for what ComfyUI could not be given."""
+    try:
+        workflow: object = json_format.loads(Path(name).read_bytes())
+    except OSError as error:
+        raise CommandError(f"{name} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandError(f"{name} is no JSON: {error}") from error
+    if faults := workflow_faults(workflow):
+        raise CommandError(f"{name} can't be used: {'; '.join(faults)}")
+    return workflow
 
 
 def _limit(name: str, text: str) -> int | None:
