@@ -18,6 +18,7 @@ from projects.access import NOBODY, NOT_AUTHORIZED, Principal
 from projects.errors import Forbidden, KromaError
 from projects.models import Project
 from projects.names import slugified
+from projects.services.projects import project_for
 from projects.services.tokens import principal_of
 
 Next = Callable[[HttpRequest], HttpResponseBase]
@@ -192,8 +193,7 @@ def _addressed(request: HttpRequest, principal: Principal) -> Project | None:
         if principal.operator:
             return None
         raise Forbidden(CHECK_FAILED)
-    visible = Project.objects.visible_to(principal).with_role(principal)
-    found = visible.filter(slug=slug).select_related("storage").first()
+    found = project_for(principal, slug)
     if found is None and not principal.operator:
         raise Forbidden(NOT_AUTHORIZED)
     return found

@@ -7,6 +7,7 @@ each reader costs more than reading them.
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 from django.conf import settings
@@ -56,9 +57,15 @@ def at(moment: datetime | None) -> str:
     return f"{moment.isoformat()[:19]}Z"
 
 
-def at_text(stored: str) -> str:
+def at_text(stored: str | None) -> str:
     """`at()` for a moment that was read as text: both databases write it in UTC."""
-    return f"{stored[:10]}T{stored[11:19]}Z"
+    return f"{stored[:10]}T{stored[11:19]}Z" if stored else ""
+
+
+def timestamp_text(stored: str) -> str:
+    """`timestamp()` of run logs, with milliseconds, for a moment that was read as text."""
+    fraction = "".join(takewhile(str.isdigit, stored[20:])) if stored[19:20] == "." else ""
+    return f"{stored[:10]}T{stored[11:19]}.{fraction[:3]:0<3}Z"
 
 
 def id_text(stored: str | None) -> str:

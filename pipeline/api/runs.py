@@ -1,7 +1,5 @@
 """Routes: runs."""
 
-from typing import Any
-
 from django.http import HttpResponse
 from ninja import Query, Router
 
@@ -19,19 +17,23 @@ from pipeline.api.orders import (
     TriggerIn,
     TriggerQuery,
 )
-from pipeline.api.shapes import SHOWN, job_bodies, readable, run_json
+from pipeline.api.runrows import RunRow, newest_runs, run_row, run_rows
+from pipeline.api.shapes import job_bodies, run_json
 from pipeline.models import Run
 from pipeline.services import control, trigger
 from pipeline.services.validation import validate_config
 from pipeline.services.waiting import refuse_failed, wait_for_end
 from projects.access import Action
 from projects.api.base import ADDITIVE, ApiRequest, Bearer, answers, project_of, row_of
-from projects.api.lists import ListQuery, page_of
+from projects.api.lists import ListQuery, cursor_behind, page_of
+from projects.errors import NotFound
 from projects.models import Project
+from projects.names import exact_id
 
 RUN_NOT_FOUND = "Run not found"
 USUAL_FILES = ConfigIn.model_validate({})
 DEFAULT, MOST = 200, 1000  # runs of a list
+NEWEST = ("-created_at", "-id")
 
 router = Router(tags=["runs"])
 
@@ -45,10 +47,19 @@ router = Router(tags=["runs"])
 def list_runs(request: ApiRequest, slug: str, query: Query[ListQuery]) -> HttpResponse:
     """The runs of a project, the newest first."""
     project = project_of(request)
-    runs: Any = readable(Run.objects.filter(project=project)).values_list(*SHOWN, named=True)
-    page = page_of(runs, query, order=("-created_at", "-id"), default=DEFAULT, most=MOST)
     paths = Paths(project)
-    return sent_rows("runs", [run_json(run, paths) for run in page.rows], next_cursor=page.next_cursor)
+    runs = Run.objects.filter(project=project)
+    if query.cursor:
+        page = page_of(runs.only("id", "created_at"), query, order=NEWEST, default=DEFAULT, most=MOST)
+        shown = run_rows(runs.filter(pk__in=[run.pk for run in page.rows]).order_by(*NEWEST))
+        rows, cursor = list(map(RunRow._make, shown)), page.next_cursor
+    else:
+        limit = DEFAULT if query.limit is None else min(max(query.limit, 1), MOST)
+        rows = newest_runs(project, limit + 1)
+        more, rows = len(rows) > limit, rows[:limit]
+        last = runs.only("id", "created_at").get(pk=rows[-1].id) if more else None
+        cursor = cursor_behind(last, NEWEST) if last else ""
+    return sent_rows("runs", [run_json(run, paths) for run in rows], next_cursor=cursor)
 
 
 @router.post(
@@ -103,7 +114,7 @@ def validate_run_config(request: ApiRequest, slug: str, payload: ConfigIn = USUA
 def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """A run with its jobs in the order of the plan, and their candidates."""
     project = project_of(request, missing=RUN_NOT_FOUND)
-    run = _run(project, run_id)
+    run = _row(project, run_id)
     paths = Paths(project)
     return sent_parts(run=run_json(run, paths), jobs=rendered(job_bodies(run, paths)))
 
@@ -117,7 +128,7 @@ def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
 def list_run_jobs(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """The jobs of a run in the order of the plan, and their candidates."""
     project = project_of(request, missing=RUN_NOT_FOUND)
-    jobs = [rendered(job) for job in job_bodies(_run(project, run_id), Paths(project))]
+    jobs = [rendered(job) for job in job_bodies(_row(project, run_id), Paths(project))]
     return sent_rows("jobs", jobs, run_id=run_id, next_cursor="")
 
 
@@ -183,9 +194,17 @@ def retry_run(request: ApiRequest, slug: str, run_id: str, payload: RetryIn) -> 
 
 
 def _run(project: Project, run_id: str) -> Run:
-    run: Run = row_of(readable(Run.objects.filter(project=project)), run_id, missing=RUN_NOT_FOUND)
+    run: Run = row_of(Run.objects.filter(project=project), run_id, missing=RUN_NOT_FOUND)
     run.project = project
     return run
+
+
+def _row(project: Project, run_id: str) -> RunRow:
+    pk = exact_id(run_id)
+    row = run_row(project, pk) if pk else None
+    if row is None:
+        raise NotFound(RUN_NOT_FOUND)
+    return row
 
 
 def _run_to_change(request: ApiRequest, run_id: str) -> Run:
@@ -193,7 +212,7 @@ def _run_to_change(request: ApiRequest, run_id: str) -> Run:
 
 
 def _as_it_is(run: Run) -> bytes:
-    return run_json(_run(run.project, str(run.pk)), Paths(run.project))
+    return run_json(_row(run.project, str(run.pk)), Paths(run.project))
 
 
 def _changed(run: Run, **more: object) -> HttpResponse:

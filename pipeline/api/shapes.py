@@ -1,28 +1,17 @@
 """What runs, their jobs and candidates look like, and how rows become that."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from django.db.models import (
-    CharField,
-    DecimalField,
-    OuterRef,
-    QuerySet,
-    Subquery,
-    Sum,
-    TextField,
-    Value,
-)
-from django.db.models.functions import Cast, Coalesce
 from ninja import Schema
 from pydantic import Field, JsonValue
 
-from pipeline.api.answers import Paths, at, at_text, id_text, rendered
-from pipeline.engine.names import timestamp
+from pipeline.api.answers import Paths, at_text, id_text, rendered, timestamp_text
+from pipeline.api.runrows import JobRow, RunRow, candidate_rows, job_rows
 from pipeline.engine.ranking import wire_status
-from pipeline.models import Candidate, CostEvent, Run, RunJob
+from pipeline.models import Candidate, Run
 
 # Of what the jobs of a run share: what the contract names, and what says how its images came to be. Files of
 # settings and the addresses of accounts stay out.
@@ -115,32 +104,23 @@ class RunOut(Schema):
     warnings: list[str] = Field(description="What the step after the run could not do.")
 
 
-def readable(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
-    """Annotate `spent_usd`, and the text of the snapshot as `snapshot`."""
-    spent = CostEvent.objects.filter(run=OuterRef("pk")).order_by().values("run")
-    total = Subquery(spent.annotate(sum=Sum("total_cost_usd")).values("sum"))
-    return runs.annotate(
-        spent_usd=Coalesce(total, Value(0), output_field=DecimalField()),
-        snapshot=Cast("settings_snapshot", TextField()),
-    )
-
-
-def run_json(run: Any, paths: Paths) -> bytes:
-    """A run as `RunOut` says, rendered; `run` comes from `readable()`, with all of `SHOWN`."""
+def run_json(run: RunRow, paths: Paths) -> bytes:
+    """A run as `RunOut` says, rendered."""
+    imported = bool(run.is_imported)
     body = {
-        "id": run.id,
-        "project_id": run.project_id,
+        "id": id_text(run.id),
+        "project_id": id_text(run.project_id),
         "run_mode": run.run_mode,
-        "status": run.status if run.is_imported else wire_status(run.status),
+        "status": run.status if imported else wire_status(run.status),
         "display_status": "planned" if run.run_mode == Run.Mode.DRY else run.status,
         "stage": run.stage,
         "time_of_day": run.time_of_day,
         "weather": run.weather,
         "model_name": run.model_name,
         "provider_code": run.provider_code,
-        "started_at": at(run.started_at),
-        "finished_at": at(run.finished_at),
-        "created_at": at(run.created_at),
+        "started_at": at_text(run.started_at),
+        "finished_at": at_text(run.finished_at),
+        "created_at": at_text(run.created_at),
         "run_log_path": paths.shown(run.run_log_path),
         "image_size": run.image_size,
         "image_quality": run.image_quality,
@@ -148,37 +128,31 @@ def run_json(run: Any, paths: Paths) -> bytes:
         "n_jobs": run.n_jobs,
         "n_candidates": run.n_candidates,
         "plan_hash": run.plan_hash,
-        "estimate_usd": float(run.estimate_usd),
-        "spent_usd": float(run.spent_usd),
-        "style_guide_id": run.style_guide_id or "",
-        "is_imported": run.is_imported,
-        "warnings": run.warnings,
+        "estimate_usd": run.estimate_usd,
+        "spent_usd": run.spent_usd,
+        "style_guide_id": id_text(run.style_guide_id),
+        "is_imported": imported,
     }
     snapshot = _snapshot(run.snapshot)
-    if not run.is_imported:  # a log from elsewhere says it itself
-        snapshot = b'{"timestamp":"%s",%s' % (timestamp(run.created_at).encode(), snapshot[1:])
-    return b'%s,"settings_snapshot_json":%s}' % (rendered(body)[:-1], snapshot)
+    if not imported:  # a log from elsewhere says it itself
+        snapshot = b'{"timestamp":"%s",%s' % (timestamp_text(run.created_at).encode(), snapshot[1:])
+    return b'%s,"warnings":%s,"settings_snapshot_json":%s}' % (
+        rendered(body)[:-1],
+        run.warnings.encode(),
+        snapshot,
+    )
 
 
-# What `run_json()` reads of a run.
-SHOWN = (
-    "id", "project_id", "run_mode", "status", "is_imported", "stage", "time_of_day", "weather", "model_name",
-    "provider_code", "started_at", "finished_at", "created_at", "run_log_path", "image_size", "image_quality",
-    "seed", "n_jobs", "n_candidates", "plan_hash", "estimate_usd", "spent_usd", "style_guide_id", "warnings",
-    "snapshot",
-)  # fmt: skip
-
-
-def job_bodies(run: Run, paths: Paths) -> list[dict[str, object]]:
+def job_bodies(run: RunRow, paths: Paths) -> list[dict[str, object]]:
     """The jobs of a run as `JobOut` says, in the order of the plan, with their candidates; two queries."""
     candidates = _candidates_by_job(run, paths)
+    said = json.loads(run.snapshot)
     shared = {
         "planned_generation": {"candidates": run.n_candidates},
-        "planned_postprocess": run.settings_snapshot.get("postprocess"),
-        "planned_output_guard": run.settings_snapshot.get("output_guard"),
+        "planned_postprocess": said.get("postprocess"),
+        "planned_output_guard": said.get("output_guard"),
     }
-    jobs = RunJob.objects.filter(run=run).order_by("position").defer("is_imported")
-    return [_job_body(run, job, candidates.get(str(job.pk), []), shared, paths) for job in jobs]
+    return [_job_body(run, job, candidates.get(id_text(job.id), []), shared, paths) for job in job_rows(run)]
 
 
 @lru_cache(maxsize=512)
@@ -193,22 +167,23 @@ def _snapshot(text: str) -> bytes:
 
 
 def _job_body(
-    run: Run, job: RunJob, candidates: list[dict[str, Any]], shared: Mapping[str, object], paths: Paths
+    run: RunRow, job: JobRow, candidates: list[dict[str, Any]], shared: Mapping[str, object], paths: Paths
 ) -> dict[str, object]:
     selected = job.selected_candidate_index
     winner = next((c for c in candidates if c["candidate_index"] == selected), None) if selected else None
     final_output = winner["final_output_path"] if winner else ""
     if run.is_imported:
-        meta = job.metadata
+        meta = json.loads(job.document)
         final_output = final_output or _text(meta.get("final_output"))
     else:
+        inputs = json.loads(job.document)
         meta = {
             "id": job.job_key,
             "mode": run.stage,
             "time": run.time_of_day,
             "weather": run.weather,
-            "input_images": [paths.shown(image["path"]) for image in job.inputs],
-            "input_sha256": [image["sha256"] or None for image in job.inputs],
+            "input_images": [paths.shown(image["path"]) for image in inputs],
+            "input_sha256": [image["sha256"] or None for image in inputs],
             "prompt": job.prompt_text,
             "status": job.status,
             **shared,
@@ -219,8 +194,8 @@ def _job_body(
             meta |= {"output": final_output} if winner else {"failure_reason": job.failure_reason}
             meta["candidates"] = [candidate["meta_json"] for candidate in candidates]
     return {
-        "id": job.pk,
-        "run_id": run.pk,
+        "id": id_text(job.id),
+        "run_id": id_text(run.id),
         "job_key": job.job_key,
         "position": job.position,
         "label": job.label,
@@ -232,31 +207,19 @@ def _job_body(
         "failure_reason": job.failure_reason,
         "verdict": job.verdict,
         "meta_json": meta,
-        "created_at": at(job.created_at),
-        "finished_at": at(job.finished_at),
+        "created_at": at_text(job.created_at),
+        "finished_at": at_text(job.finished_at),
         "candidates": candidates,
     }
 
 
-def _candidates_by_job(run: Run, paths: Paths) -> dict[str, list[dict[str, Any]]]:
+def _candidates_by_job(run: RunRow, paths: Paths) -> dict[str, list[dict[str, Any]]]:
     """The candidates of each job as `CandidateOut` says; one query, and no object for a row or a value."""
-    document = "metadata" if run.is_imported else "error"
-    rows: Iterable[tuple[Any, ...]] = (
-        Candidate.objects.filter(run=run)
-        .order_by("candidate_index", "id")
-        .values_list(
-            *(Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")),
-            *(Cast(name, TextField()) for name in (document, "created_at")),
-            "output_asset__rel_path", "final_asset__rel_path", "final_asset__sha256",
-            "candidate_index", "status", "rank_hard_failures", "rank_soft_warnings",
-            "rank_avg_chroma_exceed", "rank_reason", "seed", "output_name", "original_sha256",
-        )
-    )  # fmt: skip
     found: dict[str, list[dict[str, Any]]] = {}
     for (
         pk, job, output_asset, final_asset, document, created_at, output, final, sha256, index, status, hard,
         soft, chroma, reason, seed, output_name, original_sha256,
-    ) in rows:  # fmt: skip
+    ) in candidate_rows(run):  # fmt: skip
         job_id, final_output = id_text(job), paths.shown(final)
         if run.is_imported:
             meta = json.loads(document)

@@ -81,10 +81,11 @@ def page_of(
         return Page(list(rows), "")
     found = list(rows[: limit + 1])
     more = len(found) > limit
-    return Page(found[:limit], _cursor(found[limit - 1], order) if more else "")
+    return Page(found[:limit], cursor_behind(found[limit - 1], order) if more else "")
 
 
-def _cursor(row: Model, order: Sequence[str]) -> str:
+def cursor_behind(row: Model, order: Sequence[str]) -> str:
+    """The cursor of the rows that follow this one."""
     values = [_text(getattr(row, name.removeprefix("-"))) for name in order]
     return base64.urlsafe_b64encode(json.dumps(values, ensure_ascii=False).encode()).decode().rstrip("=")
 

@@ -1,6 +1,11 @@
 """Making universes and saying who belongs to them."""
 
-from django.db import IntegrityError, transaction
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from projects import audit
@@ -8,6 +13,7 @@ from projects.access import NOT_AUTHORIZED, Principal, Role
 from projects.errors import Forbidden, Invalid
 from projects.models import AuditEvent, Membership, Project, ProjectStorage, User
 from projects.names import slugified
+from projects.prepared import Prepared
 from projects.texts import LONGEST_NAME, optional_text, required_text
 
 SLUG_OF_ANOTHER = "Project slug is already used by another user. Choose a different slug."
@@ -15,6 +21,53 @@ SLUG_OF_ANOTHER = "Project slug is already used by another user. Choose a differ
 
 class NameTaken(Invalid):
     """A universe with this slug exists."""
+
+
+def project_for(principal: Principal, slug: str) -> Project | None:
+    """The project of this slug with its storage and `role`, None if the principal has none there.
+
+    Each call of the API asks for it, so it is one query that is written once for each kind of caller.
+    """
+    if principal.operator:
+        found = _by_slug(True, False, principal.most).rows(slug=slug)
+    elif principal.user is None:
+        return None
+    else:
+        query = _by_slug(False, principal.scope is not None, principal.most)
+        scope = {} if principal.scope is None else {"scope": principal.scope}
+        found = query.rows(slug=slug, user=principal.user.pk, **scope)
+    if not found:
+        return None
+    role, *columns = found[0]
+    project = Project.from_db(connection.alias, PROJECT_COLUMNS, columns[: len(PROJECT_COLUMNS)])
+    storage = columns[len(PROJECT_COLUMNS) :]
+    project.role = role
+    if storage[0] is not None:
+        project.storage = ProjectStorage.from_db(connection.alias, STORAGE_COLUMNS, storage)
+    return project
+
+
+@cache
+def _by_slug(operator: bool, scoped: bool, most: Role) -> Prepared:
+    def build(slug: str, user: UUID | None = None, scope: UUID | None = None) -> QuerySet[Project, Any]:
+        caller = Principal(None if operator else User(pk=user), operator=operator, scope=scope, most=most)
+        return (
+            Project.objects.visible_to(caller)
+            .with_role(caller)
+            .filter(slug=slug)
+            .values_list("role", *PROJECT_COLUMNS, *(f"storage__{name}" for name in STORAGE_COLUMNS))
+        )
+
+    placeholders: dict[str, models.Field[Any, Any]] = {"slug": models.CharField()}
+    if not operator:
+        placeholders["user"] = models.UUIDField()
+    if scoped:
+        placeholders["scope"] = models.UUIDField()
+    return Prepared(build, **placeholders)
+
+
+PROJECT_COLUMNS = [field.attname for field in Project._meta.concrete_fields]
+STORAGE_COLUMNS = [field.attname for field in ProjectStorage._meta.concrete_fields]
 
 
 def create_project(

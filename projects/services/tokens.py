@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from projects import audit
@@ -14,6 +14,7 @@ from projects.errors import Invalid, NotFound, Unauthorized
 from projects.expiry import Expiry
 from projects.models import ApiToken, Project, User
 from projects.names import slugified
+from projects.prepared import Prepared
 from projects.services.people import first_owner
 
 MISSING = "Missing Authorization: Bearer token"
@@ -23,6 +24,19 @@ NOT_THE_FIRST = "Bootstrap token already initialized"
 USE_NOTED = timedelta(minutes=1)
 N_PREFIX = 12  # characters of a token that are kept, so that people can tell one from another
 LONGEST_LABEL = 200
+
+
+_READ = ("id", "project_id", "role", "last_used_at")
+USER_COLUMNS = [field.attname for field in User._meta.concrete_fields]
+_OF_HASH = Prepared(
+    lambda token_hash, now: (
+        ApiToken.objects.active(now)
+        .filter(token_hash=token_hash)
+        .values_list(*_READ, *(f"user__{name}" for name in USER_COLUMNS))
+    ),
+    token_hash=models.CharField(),
+    now=models.DateTimeField(),
+)
 
 
 def principal_of(header: str, *, address: str, may_be_first: bool = False) -> Principal:
@@ -36,14 +50,16 @@ def principal_of(header: str, *, address: str, may_be_first: bool = False) -> Pr
             return Principal(address=address)
         raise Unauthorized(MISSING)
     now = timezone.now()
-    token = ApiToken.objects.active(now).select_related("user").filter(token_hash=hashed(value)).first()
-    if token is None or not token.user.is_active:
+    found = _OF_HASH.rows(token_hash=hashed(value), now=now)
+    if not found:
         raise Unauthorized(INVALID)
-    if token.last_used_at is None or now - token.last_used_at >= USE_NOTED:
-        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
-    return Principal(
-        token.user, address=address, token_id=token.pk, scope=token.project_id, most=Role(token.role)
-    )
+    (token_id, scope, role, last_used_at), of_user = found[0][: len(_READ)], found[0][len(_READ) :]
+    user = User.from_db(connection.alias, USER_COLUMNS, of_user)
+    if not user.is_active:
+        raise Unauthorized(INVALID)
+    if last_used_at is None or now - last_used_at >= USE_NOTED:
+        ApiToken.objects.filter(pk=token_id).update(last_used_at=now)
+    return Principal(user, address=address, token_id=token_id, scope=scope, most=Role(role))
 
 
 def bearer_of(header: str) -> str:

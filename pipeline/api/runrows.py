@@ -1,0 +1,163 @@
+"""What is read of runs, their jobs and candidates to show them, in queries that are written once a process.
+
+Values that databases hand out in different ways are read as text: no object is made of any of them.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import (
+    CharField,
+    DecimalField,
+    Field,
+    FloatField,
+    IntegerField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Sum,
+    TextField,
+    UUIDField,
+    Value,
+)
+from django.db.models.functions import Cast, Coalesce
+
+from pipeline.models import Candidate, CostEvent, Run, RunJob
+from projects.models import Project
+from projects.prepared import Prepared
+
+
+class RunRow(NamedTuple):
+    """What is read of a run to show it: ids and moments as the database writes them in text."""
+
+    id: str
+    project_id: str
+    run_mode: str
+    status: str
+    is_imported: int
+    stage: str
+    time_of_day: str
+    weather: str
+    model_name: str
+    provider_code: str
+    started_at: str | None
+    finished_at: str | None
+    created_at: str
+    run_log_path: str
+    image_size: str
+    image_quality: str
+    seed: int
+    n_jobs: int
+    n_candidates: int
+    plan_hash: str
+    estimate_usd: float
+    spent_usd: float
+    style_guide_id: str | None
+    warnings: str
+    snapshot: str
+
+
+AS_TEXT: Mapping[str, Field[Any, Any]] = {
+    **dict.fromkeys(("id", "project_id", "style_guide_id"), CharField()),
+    **dict.fromkeys(("started_at", "finished_at", "created_at", "warnings"), TextField()),
+    "estimate_usd": FloatField(),
+    "is_imported": IntegerField(),
+}
+
+
+def run_rows(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
+    """The fields of `RunRow` for these runs, without an object for any value."""
+    spent = CostEvent.objects.filter(run=OuterRef("pk")).order_by().values("run")
+    total = Subquery(spent.annotate(sum=Sum("total_cost_usd")).values("sum"))
+    made: dict[str, Any] = {
+        "spent_usd": Cast(Coalesce(total, Value(0), output_field=DecimalField()), FloatField()),
+        "snapshot": Cast("settings_snapshot", TextField()),
+    }
+    made |= {name: Cast(name, kind) for name, kind in AS_TEXT.items()}
+    return runs.values_list(*(made.get(name, name) for name in RunRow._fields))
+
+
+@cache
+def _newest(limit: int) -> Prepared:
+    return Prepared(
+        lambda project: run_rows(Run.objects.filter(project=project).order_by("-created_at", "-id")[:limit]),
+        project=UUIDField(),
+    )
+
+
+_RUN = Prepared(
+    lambda project, pk: run_rows(Run.objects.filter(project=project, pk=pk)),
+    project=UUIDField(),
+    pk=UUIDField(),
+)
+
+
+def newest_runs(project: Project, limit: int) -> list[RunRow]:
+    """The newest runs of a project, the newest first; one query."""
+    return list(map(RunRow._make, _newest(limit).rows(project=project.pk)))
+
+
+def run_row(project: Project, pk: UUID) -> RunRow | None:
+    """One run of a project; one query."""
+    return next(map(RunRow._make, _RUN.rows(project=project.pk, pk=pk)), None)
+
+
+class JobRow(NamedTuple):
+    """What is read of a job; `document` is its inputs, or of a log from elsewhere its metadata, as text."""
+
+    id: str
+    job_key: str
+    position: int
+    label: str
+    status: str
+    prompt_text: str
+    selected_candidate_index: int | None
+    failure_reason: str
+    verdict: str
+    created_at: str
+    finished_at: str | None
+    document: str
+
+
+@cache
+def _jobs(document: str) -> Prepared:
+    made = {
+        "id": Cast("id", CharField()),
+        "document": Cast(document, TextField()),
+        **{name: Cast(name, TextField()) for name in ("created_at", "finished_at")},
+    }
+    columns = [made.get(name, name) for name in JobRow._fields]
+    return Prepared(
+        lambda run: RunJob.objects.filter(run=run).order_by("position").values_list(*columns), run=UUIDField()
+    )
+
+
+@cache
+def _candidates(document: str) -> Prepared:
+    return Prepared(
+        lambda run: (
+            Candidate.objects.filter(run=run)
+            .order_by("candidate_index", "id")
+            .values_list(
+                *(Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")),
+                *(Cast(name, TextField()) for name in (document, "created_at")),
+                "output_asset__rel_path", "final_asset__rel_path", "final_asset__sha256",
+                "candidate_index", "status", "rank_hard_failures", "rank_soft_warnings",
+                "rank_avg_chroma_exceed", "rank_reason", "seed", "output_name", "original_sha256",
+            )
+        ),
+        run=UUIDField(),
+    )  # fmt: skip
+
+
+def job_rows(run: RunRow) -> list[JobRow]:
+    """The jobs of a run in the order of the plan."""
+    rows = _jobs("metadata" if run.is_imported else "inputs").rows(run=UUID(run.id))
+    return list(map(JobRow._make, rows))
+
+
+def candidate_rows(run: RunRow) -> list[tuple[Any, ...]]:
+    """The candidates of a run by their index; the columns are those of `_candidates`."""
+    return _candidates("metadata" if run.is_imported else "error").rows(run=UUID(run.id))
