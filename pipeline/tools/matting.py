@@ -6,7 +6,6 @@ back what the net lost to a background of like colour; a guided filter lays the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.tools import loaded
 from pipeline.tools.base import Pixels, ToolFailed
 from pipeline.tools.weights import WEIGHTS, file_hash, lacking
 
@@ -138,7 +138,7 @@ def _answered(file: Path, net: Net, colours: NDArray[np.uint8]) -> Matte:
     state = vars(import_module("onnxruntime.capi.onnxruntime_pybind11_state")).values()
     faults = tuple(kind for kind in state if isinstance(kind, type) and issubclass(kind, Exception))
     try:
-        return _saliency(colours, net, _loaded(file, changed))
+        return _saliency(colours, net, _session(file, changed))
     except faults as error:
         raise ToolFailed(
             f"{file} can't be used as a model of its name: replace it, or remove it to use {OURS}",
@@ -146,9 +146,12 @@ def _answered(file: Path, net: Net, colours: NDArray[np.uint8]) -> Matte:
         ) from error
 
 
-@lru_cache(maxsize=2)
-def _loaded(file: Path, changed: int) -> Any:
-    """A net stays loaded in its process; another file of the same name is loaded anew."""
+def _session(file: Path, changed: int) -> Any:
+    """The net of a file: it stays loaded while it is used, and another file of the name is loaded anew."""
+    return loaded.models.get((file, changed), lambda: _read(file))
+
+
+def _read(file: Path) -> Any:
     # Imported here: only a worker needs it, and every start of every other command would wait for it.
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.tools import loaded
 from pipeline.tools.base import Pixels, ToolFailed
 from pipeline.tools.sizes import check_result, enlarged_alpha
 from pipeline.tools.weights import WEIGHTS, lacking
@@ -105,7 +105,7 @@ class Waifu2x:
 
 def doubled(colours: NDArray[np.uint8], net: Net, *, models: Path, tile: int) -> NDArray[np.uint8]:
     """A picture at twice its size. Each tile sees as much around it as can change it, so no seam shows."""
-    loaded = _net(net, models)
+    ready = _net(net, models)
     height, width = colours.shape[:2]
     reflects = min(height, width) > net.pad + STEP  # a mirror can't be deeper than the picture
     margins = (net.pad, net.pad + -height % STEP, net.pad, net.pad + -width % STEP)
@@ -116,19 +116,19 @@ def doubled(colours: NDArray[np.uint8], net: Net, *, models: Path, tile: int) ->
         for left in range(0, width, tile):
             piece = padded[top : top + tile + 2 * net.pad, left : left + tile + 2 * net.pad]
             high, wide = min(tile, height - top), min(tile, width - left)
-            large = _run(loaded, piece)[: 2 * high, : 2 * wide]
+            large = _run(ready, piece)[: 2 * high, : 2 * wide]
             result[2 * top : 2 * (top + high), 2 * left : 2 * (left + wide)] = large
     return result
 
 
-def _run(loaded: Any, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _run(ready: Any, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One tile through the net, which takes its margin away."""
     ncnn = _ncnn()
     planes = np.ascontiguousarray(piece.transpose(2, 0, 1), np.float32) / 255
-    extractor = loaded.create_extractor()
+    extractor = ready.create_extractor()
     # Copied by `clone()`: a Mat from an array only points at memory that Python may free.
-    extractor.input(loaded.input_names()[0], ncnn.Mat(planes).clone())
-    failed, answer = extractor.extract(loaded.output_names()[0])
+    extractor.input(ready.input_names()[0], ncnn.Mat(planes).clone())
+    failed, answer = extractor.extract(ready.output_names()[0])
     if failed:
         raise ToolFailed("The upscaler ran out of memory: set a smaller `upscale.tile`", code="tool_failed")
     large = np.array(answer).transpose(1, 2, 0)
@@ -136,20 +136,19 @@ def _run(loaded: Any, piece: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _net(net: Net, models: Path) -> Any:
+    """Stays loaded while it is used; other files of the same name are loaded anew."""
     changed = tuple((models / name).stat().st_mtime_ns for name in net.files)
-    return _loaded(net, models, changed)
+    return loaded.models.get((net, models, changed), lambda: _read(net, models))
 
 
-@lru_cache(maxsize=3)
-def _loaded(net: Net, models: Path, changed: tuple[int, ...]) -> Any:
-    """A net stays loaded in its process; other files of the same name are loaded anew."""
-    loaded = _ncnn().Net()
-    loaded.opt.use_vulkan_compute = False
-    loaded.opt.num_threads = THREADS
+def _read(net: Net, models: Path) -> Any:
+    read = _ncnn().Net()
+    read.opt.use_vulkan_compute = False
+    read.opt.num_threads = THREADS
     parameters, weights = (str(models / name) for name in net.files)
-    if loaded.load_param(parameters) or loaded.load_model(weights):
+    if read.load_param(parameters) or read.load_model(weights):
         raise ToolFailed(f"{net.name} in {models} can't be loaded: fetch it anew", code="model_unusable")
-    return loaded
+    return read
 
 
 def _ncnn() -> Any:
