@@ -51,6 +51,7 @@ urlpatterns = [
     path("projects/<slug:slug>/review", review.review, name="review"),
     path("projects/<slug:slug>/settings", settings.settings, name="settings"),
     path("projects/<slug:slug>/settings/budget", settings.settings_budget, name="settings-budget"),
+    path("projects/<slug:slug>/settings/tools", settings.tools, name="tools"),
     path("projects/<slug:slug>/settings/accounts", accounts.accounts, name="accounts"),
     path("projects/<slug:slug>/settings/accounts/new", accounts.account_new, name="account-new"),
     path("projects/<slug:slug>/settings/accounts/of/<slug:code>", accounts.account_edit, name="account-edit"),

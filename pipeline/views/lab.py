@@ -19,6 +19,7 @@ from projects.access import LEAST_ROLE, Action, PageRequest, Role
 from projects.errors import KromaError, NotFound
 from projects.models import ReferenceSet, User
 
+Tool = LabWork.Tool
 WIDTH, HEIGHT = 256, 100  # of a histogram's drawing
 
 
@@ -26,9 +27,7 @@ class LabForm(forms.Form):
     """An image, a tool, and what the tool wants to know."""
 
     image = forms.FileField(label="Image", widget=forms.FileInput(attrs={"accept": "image/*"}))
-    tool = forms.ChoiceField(
-        choices=LabWork.Tool.choices, initial=LabWork.Tool.CUTOUT, widget=forms.RadioSelect
-    )
+    tool = forms.ChoiceField(choices=Tool.choices, widget=forms.RadioSelect)
     scale = forms.TypedChoiceField(
         label="Enlarge", choices=[(n, f"{n} times") for n in SCALES], coerce=int, initial=SCALES[0]
     )
@@ -55,9 +54,9 @@ class LabForm(forms.Form):
         """What the chosen tool wants to know."""
         data = self.cleaned_data
         names = {
-            LabWork.Tool.UPSCALE: ("scale", "upscaler"),
-            LabWork.Tool.COLOUR: ("profile",),
-            LabWork.Tool.RESTYLE: ("seed",),
+            Tool.UPSCALE: ("scale", "upscaler"),
+            Tool.COLOUR: ("profile",),
+            Tool.RESTYLE: ("seed",),
         }.get(data["tool"], ())
         return {name: data[name] for name in names if data[name] is not None}
 
@@ -65,10 +64,12 @@ class LabForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 def lab_page(request: PageRequest) -> HttpResponse:
     """One's works of the last day, and the place to begin another."""
-    form = LabForm(request.POST or None, request.FILES or None)
+    form = LabForm(
+        request.POST or None, request.FILES or None, initial={"tool": request.GET.get("tool", Tool.CUTOUT)}
+    )
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
-        style = data["style"] if data["tool"] == LabWork.Tool.RESTYLE else None
+        style = data["style"] if data["tool"] == Tool.RESTYLE else None
         try:
             return redirect(
                 lab.begin(

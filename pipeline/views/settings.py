@@ -7,7 +7,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from pipeline.forms import BudgetForm
 from pipeline.services.budgets import spending_of
+from pipeline.services.configuration import load
 from pipeline.services.settings_table import settings_table
+from pipeline.services.toolstatus import tool_statuses
 from projects.access import Action, PageRequest, project_page
 from projects.models import Budget, Project
 from projects.services.budgets import PERIODS, set_budget
@@ -18,6 +20,18 @@ from projects.services.budgets import PERIODS, set_budget
 def settings(request: PageRequest, project: Project) -> HttpResponse:
     """The settings of runs as the files are now, with all that is wrong or odd about them."""
     return _page(request, project, BudgetForm(initial=_limits(project)))
+
+
+@require_safe
+@project_page(Action.READ)
+def tools(request: PageRequest, project: Project) -> HttpResponse:
+    """The tools that a run can use after generation, and what some of them lack."""
+    context = {
+        "project": project,
+        "section": "settings",
+        "tools": tool_statuses(project, load(project)),
+    }
+    return render(request, "pipeline/tools.html", context)
 
 
 @require_POST

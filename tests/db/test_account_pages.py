@@ -253,3 +253,28 @@ def test_the_command_checks_and_shows_what_was_found(
     assert [one["ok"] for one in found if one["provider_code"] == "openai"] == [True]
     with pytest.raises(CommandError, match="no provider nobody"):
         told("--provider", "nobody", "--check")
+
+
+def test_the_page_of_tools_says_what_is_ready_and_what_is_missing(
+    vic_client: Client, project: Project, settings: Settings
+) -> None:
+    page = vic_client.get(url(project, "tools"))
+    found = {tool.name: tool for tool in page.context["tools"]}
+    assert "models fetch" in found["rembg"].lack
+    assert "models fetch" in found["ncnn, waifu2x_photo"].lack
+    assert (found["pillow"].lack, found["pillow"].trial) == ("", "upscale")
+    assert (found["colour, cold_rain"].lack, found["rembg"].trial) == ("", "")
+    assert "no key" in found["photoroom"].lack
+    told = page.content.decode()
+    assert "Apache-2.0" in told
+    assert reverse("pipeline:lab") + "?tool=colour" in told
+    ProviderAccount.objects.create(project=project, provider_code="removebg", enabled=False)
+    set_secret(project, "photoroom", "api_key", value=KEY, by=OPERATOR)
+    page = vic_client.get(url(project, "tools"))
+    found = {tool.name: tool for tool in page.context["tools"]}
+    assert found["photoroom"].lack == ""
+    assert "switched off" in found["removebg"].lack
+    assert KEY not in page.content.decode()
+    assert vic_client.get(reverse("pipeline:lab"), {"tool": "colour"}).context["form"].initial == {
+        "tool": "colour"
+    }
