@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models import QuerySet
@@ -42,13 +42,26 @@ ITEM_ORDER = ("sort_order", "position", "id")
 Row = ProviderAccount | StyleGuide | Character | ReferenceSet | Secret | PromptTemplate
 
 
+class ItemRow(NamedTuple):
+    """One row of an item: there may be thousands, so no object is made of each."""
+
+    id: uuid.UUID
+    reference_set_id: uuid.UUID
+    created_at: datetime
+    label: str
+    content_uri: str
+    content_text: str
+    sort_order: int
+    metadata: Any
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A project's state, and the rows it was read from, number by number; `items` by the id of their set."""
 
     state: State
     rows: Mapping[str, Sequence[Row]]
-    items: Mapping[uuid.UUID, Sequence[ReferenceItem]]
+    items: Mapping[uuid.UUID, Sequence[ItemRow]]
 
     def pairs(self, section: str) -> list[tuple[Entry, Row]]:
         """The entries of a section, each with its row."""
@@ -66,8 +79,9 @@ class Origin:
 
 def load(project: Project) -> Loaded:
     """Everything that an exchange covers, each section in the order of its list: seven queries."""
-    items: dict[uuid.UUID, list[ReferenceItem]] = {}
-    for item in ReferenceItem.objects.filter(project=project).order_by(*ITEM_ORDER):
+    items: dict[uuid.UUID, list[ItemRow]] = {}
+    rows_of_items = ReferenceItem.objects.filter(project=project).order_by(*ITEM_ORDER)
+    for item in map(ItemRow._make, rows_of_items.values_list(*ItemRow._fields)):
         items.setdefault(item.reference_set_id, []).append(item)
     newest = ("-updated_at", "-id")
     rows: dict[str, Sequence[Row]] = {
@@ -220,7 +234,7 @@ MODELS: dict[str, Any] = {
 }
 
 
-def _entry(row: Row, items: Mapping[uuid.UUID, Sequence[ReferenceItem]]) -> Entry:
+def _entry(row: Row, items: Mapping[uuid.UUID, Sequence[ItemRow]]) -> Entry:
     match row:
         case ProviderAccount():
             texts = (row.display_name, row.account_ref, row.base_url)

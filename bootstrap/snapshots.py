@@ -79,7 +79,7 @@ def _kept(entry: Entry, row: Row, loaded: Loaded) -> dict[str, Any]:
 
 
 def _identity(row: Any) -> dict[str, str]:
-    return {"id": str(row.pk), "created_at": row.created_at.isoformat()}
+    return {"id": str(row.id), "created_at": row.created_at.isoformat()}
 
 
 def _origin(fields: Mapping[str, Any]) -> Origin:

@@ -30,12 +30,21 @@ def word_changes(old: str, new: str) -> tuple[Piece, ...]:
 
 def changes(before: Sequence[str], after: Sequence[str]) -> tuple[Piece, ...]:
     """The pieces of two sequences of texts (words, lines) in reading order."""
-    found: list[tuple[str, str]] = []
-    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "equal":
-            found.append(("same", "".join(before[a:b])))
-        else:
-            found += [("old", "".join(before[a:b])), ("new", "".join(after[c:d]))]
+    # What both begin and end with needs no matching, which is most of a text that was touched in one place.
+    shortest = min(len(before), len(after))
+    start = next((n for n in range(shortest) if before[n] != after[n]), shortest)
+    end = next((n for n in range(shortest - start) if before[-1 - n] != after[-1 - n]), shortest - start)
+    olds, news = before[start : len(before) - end], after[start : len(after) - end]
+    found = [("same", "".join(before[:start]))]
+    if olds and news:
+        for kind, a, b, c, d in SequenceMatcher(None, olds, news, autojunk=False).get_opcodes():
+            if kind == "equal":
+                found.append(("same", "".join(olds[a:b])))
+            else:
+                found += [("old", "".join(olds[a:b])), ("new", "".join(news[c:d]))]
+    else:
+        found += [("old", "".join(olds)), ("new", "".join(news))]
+    found.append(("same", "".join(before[len(before) - end :])))
     return _pieces(found)
 
 

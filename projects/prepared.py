@@ -30,18 +30,24 @@ class Prepared:
     """A query with placeholders, which `rows()` fills with values. Values are bound, never written into SQL.
 
     `build` makes a `values_list()` from one value for each placeholder, and must not look at the values; a
-    placeholder is declared by the field that its value is compared with.
+    placeholder is declared by the field that its value is compared with. With `as_stored` the values come as
+    the database's driver hands them out, which is right for those that need no conversion.
     """
 
     def __init__(
-        self, build: Callable[..., QuerySet[Any, Any]], **placeholders: models.Field[Any, Any]
+        self,
+        build: Callable[..., QuerySet[Any, Any]],
+        placeholders: Mapping[str, models.Field[Any, Any]],
+        *,
+        as_stored: bool = False,
     ) -> None:
         self._build = build
+        self._as_stored = as_stored
         self._placeholders = placeholders
         self._written: dict[str, _Written] = {}
 
     def rows(self, **values: object) -> list[tuple[Any, ...]]:
-        """What the `values_list()` would give for these values."""
+        """What the `values_list()` would give for these values, or the same as it is stored."""
         written = self._written.get(connection.vendor) or self._write()
         bound = {
             name: field.get_db_prep_value(values[name], connection)
@@ -68,7 +74,8 @@ class Prepared:
         )
         if missing := set(self._placeholders) - {name for name, _ in named}:
             raise ValueError(f"The query does not use {', '.join(sorted(missing))}")
-        converters = compiler.get_converters([expression for expression, _, _ in compiler.select])
+        selected = [] if self._as_stored else [expression for expression, _, _ in compiler.select]
+        converters = compiler.get_converters(selected)
         written = _Written(sql, named, converters, compiler)
         self._written[connection.vendor] = written
         return written

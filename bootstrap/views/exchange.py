@@ -148,13 +148,8 @@ def _refused(error: KromaError) -> Look:
 
 
 def _of_outcome(form: AnswerForm, document: Document, outcome: Outcome) -> Look:
-    plan = shown(outcome.before, outcome.plan, document)
-    return Look(
-        plan=plan,
-        repairs=document.repairs,
-        fingerprint=outcome.fingerprint,
-        seen=_seen(form, outcome.fingerprint),
-    )
+    plan, fingerprint = shown(outcome.before, outcome.plan, document), outcome.fingerprint
+    return Look(plan=plan, repairs=document.repairs, fingerprint=fingerprint, seen=_seen(form, fingerprint))
 
 
 def _seen(form: AnswerForm, fingerprint: str) -> str:

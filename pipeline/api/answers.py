@@ -7,7 +7,7 @@ each reader costs more than reading them.
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import takewhile
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -64,8 +64,8 @@ def at_text(stored: str | None) -> str:
 
 def timestamp_text(stored: str) -> str:
     """`timestamp()` of run logs, with milliseconds, for a moment that was read as text."""
-    fraction = "".join(takewhile(str.isdigit, stored[20:])) if stored[19:20] == "." else ""
-    return f"{stored[:10]}T{stored[11:19]}.{fraction[:3]:0<3}Z"
+    fraction = stored[19:].partition("+")[0] or "."
+    return f"{stored[:10]}T{stored[11:19]}{fraction[:4]:0<4}Z"
 
 
 def id_text(stored: str | None) -> str:
@@ -77,13 +77,23 @@ def id_text(stored: str | None) -> str:
     return f"{stored[:8]}-{stored[8:12]}-{stored[12:16]}-{stored[16:20]}-{stored[20:]}"
 
 
+@lru_cache(maxsize=1024)
+def _shown_root(root: str, app_root: str) -> str:
+    """How a project's folder is written; each look at the file system costs more than a row."""
+    return display_path(Path(root))
+
+
+@lru_cache(maxsize=8)
+def _resolved(path: str) -> str:
+    return Path(path).resolve().as_posix()
+
+
 class Paths:
     """How the files of one project are written for its readers: as in its run logs."""
 
     def __init__(self, project: Project) -> None:
-        store = store_for(project)
-        self._inside = f"{display_path(store.root)}/"
-        self._app_root = f"{Path(settings.APP_ROOT).resolve().as_posix()}/"
+        self._inside = f"{_shown_root(str(store_for(project).root), str(settings.APP_ROOT))}/"
+        self._app_root = f"{_resolved(str(settings.APP_ROOT))}/"
 
     def shown(self, name: str | None) -> str:
         """The path of a file by the name of its row; '' for none."""

@@ -83,14 +83,15 @@ def run_rows(runs: QuerySet[Run]) -> QuerySet[Run, Any]:
 def _newest(limit: int) -> Prepared:
     return Prepared(
         lambda project: run_rows(Run.objects.filter(project=project).order_by("-created_at", "-id")[:limit]),
-        project=UUIDField(),
+        {"project": UUIDField()},
+        as_stored=True,
     )
 
 
 _RUN = Prepared(
     lambda project, pk: run_rows(Run.objects.filter(project=project, pk=pk)),
-    project=UUIDField(),
-    pk=UUIDField(),
+    {"project": UUIDField(), "pk": UUIDField()},
+    as_stored=True,
 )
 
 
@@ -130,7 +131,9 @@ def _jobs(document: str) -> Prepared:
     }
     columns = [made.get(name, name) for name in JobRow._fields]
     return Prepared(
-        lambda run: RunJob.objects.filter(run=run).order_by("position").values_list(*columns), run=UUIDField()
+        lambda run: RunJob.objects.filter(run=run).order_by("position").values_list(*columns),
+        {"run": UUIDField()},
+        as_stored=True,
     )
 
 
@@ -148,7 +151,8 @@ def _candidates(document: str) -> Prepared:
                 "rank_avg_chroma_exceed", "rank_reason", "seed", "output_name", "original_sha256",
             )
         ),
-        run=UUIDField(),
+        {"run": UUIDField()},
+        as_stored=True,
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def _by_slug(operator: bool, scoped: bool, most: Role) -> Prepared:
         placeholders["user"] = models.UUIDField()
     if scoped:
         placeholders["scope"] = models.UUIDField()
-    return Prepared(build, **placeholders)
+    return Prepared(build, placeholders)
 
 
 PROJECT_COLUMNS = [field.attname for field in Project._meta.concrete_fields]

@@ -34,8 +34,7 @@ _OF_HASH = Prepared(
         .filter(token_hash=token_hash)
         .values_list(*_READ, *(f"user__{name}" for name in USER_COLUMNS))
     ),
-    token_hash=models.CharField(),
-    now=models.DateTimeField(),
+    {"token_hash": models.CharField(), "now": models.DateTimeField()},
 )
 
 

@@ -26,8 +26,7 @@ NAMED = Prepared(
         .exclude(description="gone")
         .values_list("id", "name", "created_at", "description")
     ),
-    project=models.UUIDField(),
-    name=models.CharField(),
+    {"project": models.UUIDField(), "name": models.CharField()},
 )
 
 
@@ -50,14 +49,14 @@ def test_a_query_is_written_once() -> None:
         built.append(name)
         return Character.objects.filter(name=name).values_list("id")
 
-    query = Prepared(build, name=models.CharField())
+    query = Prepared(build, {"name": models.CharField()})
     for name in ("a", "b"):
         assert query.rows(name=name) == []
     assert len(built) == 1
 
 
 def test_a_placeholder_that_is_not_used_is_a_fault() -> None:
-    query = Prepared(lambda name: Character.objects.values_list("id"), name=models.CharField())
+    query = Prepared(lambda name: Character.objects.values_list("id"), {"name": models.CharField()})
     with pytest.raises(ValueError, match="does not use name"):
         query.rows(name="a")
 
