@@ -326,3 +326,18 @@ def test_a_person_without_universes_can_begin_with_a_file(db: None) -> None:
     client = Client()
     client.force_login(make_user(username="newcomer"))
     assert client.get(reverse("bootstrap:project-from-file")).status_code == 200
+
+
+def test_what_an_answer_holds_is_shown_as_text(alice_client: Client, project: Project) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    Character.objects.create(project=project, name="Mira", description="plain")
+    wanted = {"characters": [{"name": "Mira", "description": f"{hostile} {{0}}"}, {"name": hostile}]}
+    told = look(alice_client, project, text_of(wanted), mode="replace").content.decode()
+    assert hostile not in told
+    assert "&lt;img src=x onerror=alert(1)&gt;" in told
+    assert "<del>plain</del>" in told
+    assert take_in(alice_client, project, text_of(wanted)).status_code == 302
+    for name in ("history", "exchange"):
+        assert hostile not in alice_client.get(url(project, name)).content.decode()
+    snapshot = SettingsSnapshot.objects.get()
+    assert hostile not in alice_client.get(url(project, "snapshot", snapshot.pk)).content.decode()
