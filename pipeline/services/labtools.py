@@ -19,7 +19,7 @@ from pipeline.services import steps
 from pipeline.services.steps import Picture, StepFailed
 from pipeline.tools import registry
 from pipeline.tools.base import LocalTool, Pixels
-from pipeline.tools.matting import OURS, Rembg
+from pipeline.tools.matting import OURS, Box, Rembg
 from pipeline.tools.pixels import decoded
 from projects.errors import Invalid
 
@@ -97,7 +97,7 @@ def tones(pixels: Pixels) -> dict[str, list[int]]:
 
 def _local_tool(tool: str, options: Mapping[str, object]) -> LocalTool:
     if tool == Tool.CUTOUT:
-        return Rembg(Path(settings.MODELS_DIR), OURS)
+        return Rembg(Path(settings.MODELS_DIR), OURS, box=_box(options.get("box")))
     if tool == Tool.UPSCALE:
         scale, backend = options.get("scale", SCALES[0]), str(options.get("upscaler", "ncnn"))
         if scale not in SCALES or backend not in UPSCALERS or not isinstance(scale, int):
@@ -115,6 +115,19 @@ def _local_tool(tool: str, options: Mapping[str, object]) -> LocalTool:
             raise Invalid(f"There is no colour profile {name}: use one of {', '.join(PROFILES)}")
         return registry.colourer(name, BUILTIN_PROFILES[name])
     raise Invalid(f"There is no tool {tool}: use one of {', '.join(Tool.values)}")
+
+
+def _box(said: object) -> Box | None:
+    """The hint where the figure is: four percentages. Raises `Invalid`."""
+    if said is None:
+        return None
+    try:
+        left, top, right, bottom = (float(side) / 100 for side in said)  # type: ignore[attr-defined]
+        return Box(left, top, right, bottom)
+    except (TypeError, ValueError):
+        raise Invalid(
+            "The box needs four percentages: left, top, right, bottom, from 0 to 100, such as 10 5 60 95"
+        ) from None
 
 
 def _restyled(

@@ -71,12 +71,41 @@ NETS: Mapping[str, Net] = MappingProxyType(
 
 
 @dataclass(frozen=True)
+class Box:
+    """A part of a picture: its sides as parts of width and height, from 0 to 1, from the upper left corner.
+
+    Raises `ValueError` for one that is no part of a picture.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.left < self.right <= 1 and 0 <= self.top < self.bottom <= 1):
+            raise ValueError(
+                "A box lies in its picture, its left side left of its right, its top above its bottom"
+            )
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """Its four sides."""
+        return self.left, self.top, self.right, self.bottom
+
+    def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """First and last row and column (the last not included) in a picture of this size; never empty."""
+        top, left = min(int(self.top * height), height - 1), min(int(self.left * width), width - 1)
+        return top, max(top + 1, round(self.bottom * height)), left, max(left + 1, round(self.right * width))
+
+
+@dataclass(frozen=True)
 class Rembg:
     """The backend `rembg`: one of rembg's models if `models` has it, else the one that we fetch."""
 
     models: Path
     wanted: str
     code: str = "rembg"
+    box: "Box | None" = None  # a person's hint where the figure is
 
     @property
     def model(self) -> str:
@@ -100,15 +129,29 @@ class Rembg:
             "wanted_model": self.wanted,
             "sha256": file_hash(file) if file.is_file() else WEIGHTS[f"{OURS}.onnx"].sha256,
             "revision": REVISION,
+            **({"box": list(self.box.as_tuple())} if self.box else {}),
             "onnxruntime": version("onnxruntime"),
             "opencv": cv2.__version__,
         }
 
     def apply(self, pixels: Pixels) -> Pixels:
-        """The picture with its matte as alpha; its colours stay as they are, hidden ones too."""
+        """The picture with its matte as alpha; its colours stay as they are, hidden ones too.
+
+        With a box only what is in it is looked at, and all around it becomes clear.
+        """
         problem = self.missing()
         if problem:
             raise ToolFailed(problem, code="tool_missing")
+        if self.box is None:
+            return self._cut_out(pixels)
+        # The net looks for what stands out, which in the whole picture may be something else.
+        top, bottom, left, right = self.box.pixels(*pixels.shape[:2])
+        inside = self._cut_out(np.ascontiguousarray(pixels[top:bottom, left:right]))
+        alpha = np.zeros(pixels.shape[:2], np.uint8)
+        alpha[top:bottom, left:right] = inside[..., 3]
+        return np.dstack([np.ascontiguousarray(pixels[..., :3]), alpha])
+
+    def _cut_out(self, pixels: Pixels) -> Pixels:
         colours = np.ascontiguousarray(pixels[..., :3])
         seen = _on_white(pixels) if pixels.shape[2] == 4 else colours
         net = NETS[self.model]

@@ -28,6 +28,14 @@ class LabForm(forms.Form):
 
     image = forms.FileField(label="Image", widget=forms.FileInput(attrs={"accept": "image/*"}))
     tool = forms.ChoiceField(choices=Tool.choices, widget=forms.RadioSelect)
+    box = forms.CharField(
+        label="Where the figure is",
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+        help_text="Draw a box on the image, or write left, top, right and bottom in per cent, as 10 5 60 95. "
+        "Blank: what stands out most.",
+    )
     scale = forms.TypedChoiceField(
         label="Enlarge", choices=[(n, f"{n} times") for n in SCALES], coerce=int, initial=SCALES[0]
     )
@@ -49,11 +57,16 @@ class LabForm(forms.Form):
                 self.add_error(name, f"{file.name} is larger than {MAX_IMAGE_BYTES // 1024**2} MiB")
         return data
 
+    def clean_box(self) -> list[str] | None:
+        """The four sides as they were written; what they may be is the tool's to say."""
+        return str(self.cleaned_data["box"]).replace(",", " ").split() or None
+
     @property
     def options(self) -> dict[str, object]:
         """What the chosen tool wants to know."""
         data = self.cleaned_data
         names = {
+            Tool.CUTOUT: ("box",),
             Tool.UPSCALE: ("scale", "upscaler"),
             Tool.COLOUR: ("profile",),
             Tool.RESTYLE: ("seed",),

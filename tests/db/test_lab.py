@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def sent(tool: str = "colour", **more: object) -> dict[str, Any]:
-    plain = {"scale": "2", "upscaler": "pillow", "profile": "cold_rain", "seed": "3"}
+    plain = {"box": "", "scale": "2", "upscaler": "pillow", "profile": "cold_rain", "seed": "3"}
     return {"image": upload(), "tool": tool, **plain, **more}
 
 
@@ -85,6 +85,9 @@ def test_a_work_is_begun_done_shown_and_downloaded(
         ({"tool": "magic"}, "valid choice"),
         ({"tool": "restyle"}, "an image that shows the style"),
         ({"tool": "cutout"}, "models fetch"),
+        ({"tool": "cutout", "box": "1 2 3"}, "four percentages"),
+        ({"tool": "cutout", "box": "50 0 40 100"}, "four percentages"),
+        ({"tool": "cutout", "box": "a b c d"}, "four percentages"),
         ({"tool": "upscale", "upscaler": "ncnn"}, "models fetch"),
         ({"tool": "upscale", "scale": "3"}, "valid choice"),
     ],

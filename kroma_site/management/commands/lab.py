@@ -26,6 +26,10 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--style", type=Path, metavar="IMAGE", help="restyle: an image that shows the style"
         )
+        parser.add_argument(
+            "--box", type=float, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+            help="cutout: where the figure is, in per cent",
+        )  # fmt: skip
         parser.add_argument("--seed", type=int, default=0, help="restyle: another seed, another variant")
         parser.add_argument("--force", action="store_true", help="replace the output if it is there")
         parser.add_argument("--json", action="store_true", help="one object on standard output")
@@ -45,7 +49,7 @@ class Command(OperatorCommand):
             raise CommandError(f"{output} exists: name another file, or say --force")
         if output.suffix.lower() != ".png":
             raise CommandError(f"{output} can't be written: end its name with .png")
-        wanted = {name: options[name] for name in ("scale", "upscaler", "profile", "seed")}
+        wanted = {name: options[name] for name in ("scale", "upscaler", "profile", "seed", "box")}
         check_tool(tool, wanted, has_style=style is not None)
         done = laboured(tool, wanted, image, style)
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.tools import matting
 from pipeline.tools.base import ToolFailed
-from pipeline.tools.matting import OURS, Rembg
+from pipeline.tools.matting import OURS, Box, Rembg
 from tests.unit.tools.apart import PRINT_PEAK, run_apart
 from tests.unit.tools.drawings import DAY, NIGHT, Array, figure
 
@@ -71,7 +71,7 @@ def apart(models: Path, body: str) -> str:
         "import hashlib, numpy as np\n"
         "from pathlib import Path\n"
         "from PIL import Image\n"
-        "from pipeline.tools.matting import OURS, Rembg\n"
+        "from pipeline.tools.matting import OURS, Box, Rembg\n"
         "from tests.unit.tools.drawings import DAY, figure\n"
         f"tool, picture = Rembg(Path({str(models)!r}), OURS), figure(DAY)[0]\n{body}"
     )
@@ -132,3 +132,34 @@ def test_an_operator_s_model_cuts_out(models: Path, tmp_path: Path) -> None:
 def test_a_model_of_an_unknown_kind_is_not_looked_for(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{Path(name).name}.onnx").write_bytes(b"x")
     assert Rembg(tmp_path / "models", name).model == OURS
+
+
+def test_of_two_figures_the_one_in_the_box_is_cut_out(models: Path) -> None:
+    picture, mask = figure(DAY)
+    both = np.hstack([picture, picture])
+    nothing = np.zeros_like(mask)
+    cut = Rembg(models, OURS, box=Box(0.5, 0, 1, 1)).apply(both)
+    assert (cut[..., :3] == both).all()
+    assert cut[:, : picture.shape[1], 3].max() == 0
+    assert overlap(cut[..., 3], np.hstack([nothing, mask])) >= 0.97
+
+
+def test_a_box_changes_the_record_and_only_a_box_does(tmp_path: Path) -> None:
+    plain, boxed = Rembg(tmp_path, OURS), Rembg(tmp_path, OURS, box=Box(0, 0, 0.5, 0.5))
+    assert "box" not in plain.parameters()
+    assert boxed.parameters() == {**plain.parameters(), "box": [0, 0, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    "sides", [(0.5, 0, 0.5, 1), (0, 0.6, 1, 0.5), (-0.1, 0, 1, 1), (0, 0, 1.1, 1), (float("nan"), 0, 1, 1)]
+)
+def test_what_is_no_part_of_a_picture_is_no_box(sides: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ValueError, match="lies in its picture"):
+        Box(*sides)
+
+
+def test_a_box_is_never_empty() -> None:
+    for sides in ((0, 0, 0.001, 0.001), (0.999, 0.999, 1, 1), (0, 0, 1, 1)):
+        top, bottom, left, right = Box(*sides).pixels(3, 2)
+        assert 0 <= top < bottom <= 3
+        assert 0 <= left < right <= 2
