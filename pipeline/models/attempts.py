@@ -101,5 +101,12 @@ class Attempt(models.Model):
             ),
         ]
 
+    @property
+    def counted(self) -> str:
+        """The tokens that the provider says it counted, in words; '' where it says none."""
+        numbers = [self.usage.get(name) for name in ("input_tokens", "output_tokens")]
+        read, written = (number if isinstance(number, int) else None for number in numbers)
+        return "" if read is None or written is None else f"{read:,} tokens in and {written:,} out"
+
     def __str__(self) -> str:
         return f"{self.step} {self.number} ({self.status})"

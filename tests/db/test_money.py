@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
-from pipeline.models import Candidate, CostEvent, Run
+from pipeline.models import Attempt, Candidate, CostEvent, Run
 from pipeline.providers.base import (
     AccountRefused,
     GenerateRequest,
@@ -443,3 +445,20 @@ def test_the_rest_of_a_refused_run_is_closed_with_few_queries(project: Project, 
     reasons = set(many.jobs.values_list("status", "failure_reason"))
     assert reasons == {("failed", "all_candidates_failed")}
     assert "key is not accepted" in many.candidates.order_by("-job__position")[0].rank_reason
+
+
+def test_what_was_planned_billed_and_counted_stands_on_the_page(
+    alice_client: Client, project: Project, use: Use
+) -> None:
+    use(FakeProvider(repeatable=False))
+    run = make_run(project)
+    work_through(run)
+    page = reverse("pipeline:run", args=[project.slug, run.pk])
+    plain = alice_client.get(page).content.decode()
+    assert "$0.0400" in plain
+    assert "planned: at most" not in plain
+    Attempt.objects.update(cost_usd=Decimal("0.0312"), usage={"input_tokens": 5420, "output_tokens": 1584})
+    told = alice_client.get(page).content.decode()
+    assert "$0.0312 (planned: at most $0.0400), 5,420 tokens in and 1,584 out" in told
+    Attempt.objects.update(usage={"input_tokens": "many"})
+    assert "tokens in and" not in alice_client.get(page).content.decode()
