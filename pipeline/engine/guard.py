@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.engine.discovery import discover_images
 from pipeline.engine.manifest import GuardSettings
+from pipeline.engine.signals import BLANK, Signal, signals_of
 
 # For the record of what judged a file: changes when the same file would be judged otherwise.
 GUARD_CODE, GUARD_VERSION = "chroma", "1"
@@ -49,6 +50,7 @@ class FileReport:
     hard_fail_reasons: tuple[str, ...] = ()
     soft_warnings: tuple[str, ...] = ()
     error: str | None = None
+    signals: tuple[Signal, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The entry as it stands in a report and a run log."""
@@ -59,6 +61,8 @@ class FileReport:
             "hard_fail_reasons": list(self.hard_fail_reasons),
             "soft_warnings": list(self.soft_warnings),
         }
+        if self.signals:
+            entry["signals"] = [signal.as_dict() for signal in self.signals]
         return entry if self.error is None else entry | {"error": self.error}
 
 
@@ -160,15 +164,19 @@ def _inspected(path: Path, settings: GuardSettings) -> FileReport:
 
 def _judged(rgb: NDArray[np.uint8], file: str, settings: GuardSettings) -> FileReport:
     delta = chroma_delta(rgb)  # compared before rounding
-    if delta <= max(0.0, settings.max_chroma_delta):
-        return FileReport(file, rounded(delta), grayscale_like=True)
-    hard = []
-    if settings.enforce_grayscale:
-        hard.append(NOT_GRAYSCALE_LIKE)
-    if settings.fail_on_chroma_exceed:
-        hard.append(CHROMA_EXCEEDS_THRESHOLD)
-    soft = () if settings.fail_on_chroma_exceed else (CHROMA_EXCEEDS_THRESHOLD,)
-    return FileReport(file, rounded(delta), False, tuple(hard), soft)
+    is_grey = delta <= max(0.0, settings.max_chroma_delta)
+    hard: list[str] = []
+    soft: list[str] = []
+    if not is_grey:
+        if settings.enforce_grayscale:
+            hard.append(NOT_GRAYSCALE_LIKE)
+        (hard if settings.fail_on_chroma_exceed else soft).append(CHROMA_EXCEEDS_THRESHOLD)
+    signals = signals_of(rgb, settings.signals)
+    for signal in signals:
+        if signal.is_flagged:
+            # A blank picture is none; of the others a person decides.
+            (hard if signal.code == BLANK else soft).append(signal.code)
+    return FileReport(file, rounded(delta), is_grey, tuple(hard), tuple(soft), signals=signals)
 
 
 def _unjudged(file: str, reason: str, error: str | None = None) -> FileReport:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pipeline.engine.documents import Findings, Section
+from pipeline.engine.signals import SIGNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +16,20 @@ class GuardSettings:
     enforce_grayscale: bool
     max_chroma_delta: float
     fail_on_chroma_exceed: bool
+    # Further signs that are looked for (`engine.signals`); none unless the manifest names them.
+    signals: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signals", tuple(self.signals))  # a run log has a list
 
     def as_dict(self) -> dict[str, object]:
-        """The four keys as they stand in a run log."""
+        """The four keys as they stand in a run log, and the signs if there are any."""
         return {
             "enabled": self.enabled,
             "enforce_grayscale": self.enforce_grayscale,
             "max_chroma_delta": self.max_chroma_delta,
             "fail_on_chroma_exceed": self.fail_on_chroma_exceed,
+            **({"signals": list(self.signals)} if self.signals else {}),
         }
 
 
@@ -107,7 +114,7 @@ def read_manifest(document: object, findings: Findings) -> Manifest:
         ("scene_refs", "style_refs", "safe_batch_limit", "generation", "output_guard", "policy", "prompts")
     )
     generation.warn_of_others(("candidates", "max_candidates"))
-    guard.warn_of_others(default.guard.as_dict())
+    guard.warn_of_others((*default.guard.as_dict(), "signals"))
     policy.warn_of_others(("default_no_invention",))
     return Manifest(
         scene_refs=root.texts("scene_refs", default.scene_refs),
@@ -120,6 +127,7 @@ def read_manifest(document: object, findings: Findings) -> Manifest:
             enforce_grayscale=guard.flag("enforce_grayscale", default.guard.enforce_grayscale),
             max_chroma_delta=guard.limit("max_chroma_delta", default.guard.max_chroma_delta),
             fail_on_chroma_exceed=guard.flag("fail_on_chroma_exceed", default.guard.fail_on_chroma_exceed),
+            signals=guard.choices("signals", {sign: sign for sign in SIGNS}, default.guard.signals),
         ),
         default_no_invention=policy.flag("default_no_invention", default.default_no_invention),
         prompts=MappingProxyType({**default.prompts, **root.section("prompts").all_texts()}),

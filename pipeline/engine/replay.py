@@ -21,6 +21,7 @@ from pipeline.engine.planning import (
 )
 from pipeline.engine.postprocess import PostprocessPlan
 from pipeline.engine.postprocess_config import PostprocessConfig
+from pipeline.engine.signals import SIGNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,7 @@ def _guard(log: Mapping[str, Any]) -> GuardSettings | None:
         enforce_grayscale=bool(flags[1]),
         max_chroma_delta=float(limit),
         fail_on_chroma_exceed=bool(flags[2]),
+        signals=tuple(sign for sign in SIGNS if sign in (values.get("signals") or ())),
     )
 
 

@@ -757,3 +757,22 @@ def test_validation_tells_what_the_planned_steps_lack(project: Project, use_tool
             "tools/x is not there"
         ]
         assert any("no key for photoroom" in str(note) for note in report.warnings)
+
+
+def test_signs_are_looked_for_where_the_manifest_asks_and_stand_in_the_log(
+    project: Project, use: Use
+) -> None:
+    blank = io.BytesIO()
+    Image.new("RGB", (96, 128), (250, 250, 250)).save(blank, "PNG")
+    use(FakeProvider(answer=lambda request: blank.getvalue()))
+    configure(project)
+    work_through(run := make_run(project))
+    assert run.status == "ok"
+    configure(project, manifest={"output_guard": {"signals": ["blank", "blurred"]}})
+    work_through(run := make_run(project))
+    assert run.candidates.get().status == "failed_output_guard"
+    log = json.loads(store_for(project).read(run.run_log_path))
+    assert log["output_guard"]["signals"] == ["blank", "blurred"]
+    (file,) = log["jobs"][0]["candidates"][0]["output_guard"]["files"]
+    assert file["hard_fail_reasons"] == ["blank"]
+    assert [one["code"] for one in file["signals"]] == ["blank", "blurred"]

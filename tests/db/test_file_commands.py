@@ -202,3 +202,14 @@ def test_what_must_stay_is_never_archived(made: Project, path: str) -> None:
 def test_wrong_options_are_named(made: Project, arguments: list[str], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         called(*arguments)
+
+
+def test_qa_looks_for_further_signs_if_asked(project: Project, tmp_path: Path) -> None:
+    Image.new("RGB", (96, 128), (9, 9, 9)).save(tmp_path / "blank.png")
+    arguments = ("qa", "--project", project.slug, "--input", str(tmp_path / "blank.png"), "--guard", "on")
+    assert "signals" not in told(*arguments)["files"][0]
+    with pytest.raises(CommandError, match="1 of 1 fail the guard"):
+        called(*arguments, "--signals")
+    report = told(*arguments, "--signals", "noisy")
+    assert [one["code"] for one in report["files"][0]["signals"]] == ["noisy"]
+    assert report["settings"]["signals"] == ["noisy"]

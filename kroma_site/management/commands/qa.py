@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management import CommandError
 
 from kroma_site.files import FilesCommand
+from pipeline.engine.signals import SIGNS
 from pipeline.services.configuration import load
 from pipeline.services.loose_files import guard_files
 from projects.errors import Invalid
@@ -19,6 +20,7 @@ class Command(FilesCommand):
         parser.add_argument("--max-chroma-delta", type=float, metavar="LEVELS")
         parser.add_argument("--enforce-grayscale", action=BooleanOptionalAction)
         parser.add_argument("--fail-on-chroma-exceed", action=BooleanOptionalAction)
+        parser.add_argument("--signals", nargs="*", choices=SIGNS, help="further signs; no name: all of them")
 
     def handle(self, *, project: str, guard: str | None, **options: Any) -> None:
         universe = self.universe(project)
@@ -27,6 +29,8 @@ class Command(FilesCommand):
         settings = configuration.manifest.guard
         keys = ("max_chroma_delta", "enforce_grayscale", "fail_on_chroma_exceed")
         settings = replace(settings, **{key: options[key] for key in keys if options[key] is not None})
+        if options["signals"] is not None:
+            settings = replace(settings, signals=tuple(options["signals"]) or SIGNS)
         if not 0 <= settings.max_chroma_delta <= 255:
             raise Invalid("--max-chroma-delta must be a number from 0 to 255")
         if not (settings.enabled if guard is None else guard == "on"):
