@@ -13,6 +13,7 @@ from pipeline.engine.guard import (
     GuardReport,
     rounded,
 )
+from pipeline.engine.signals import BLANK
 
 CLOSED_CANDIDATE = frozenset({"done", "failed", "failed_output_guard", "canceled", "in_doubt"})
 _CLOSED_JOB = frozenset({"done", "failed", "failed_output_guard", "canceled"})
@@ -127,19 +128,20 @@ def explain(
     reasons: Sequence[str] = (),
     error: str = "",
     guarded: bool = True,
+    with_signs: bool = False,
 ) -> str:
     """One plain sentence for an artist: why this candidate ranks where it does.
 
     `threshold` is the guard's `max_chroma_delta`, `rivals` are the job's candidates, `reasons` the
     hard failures of this one's guard report, `error` the text of the step that failed, `guarded` is False
-    where the guard was off.
+    where the guard was off, `with_signs` True where it looked for further signs (`engine.signals`).
     """
     match result.status:
         case "done" if winner is not None and result.index == winner.index:
-            verdict = _verdict(result.rank, threshold, guarded)
+            verdict = _verdict(result.rank, threshold, guarded, with_signs)
             text = f"Chosen: {verdict}{_over_rivals(result, rivals)}"
         case "done":
-            verdict = _verdict(result.rank, threshold, guarded)
+            verdict = _verdict(result.rank, threshold, guarded, with_signs)
             text = f"{verdict[0].upper()}{verdict[1:]}{_under_winner(result, winner)}"
         case "failed_output_guard":
             text = f"Rejected by the guard: {_rejection(result.rank, threshold, reasons)}"
@@ -155,11 +157,13 @@ def explain(
     return f"{text}."
 
 
-def _verdict(rank: Rank, threshold: float, guarded: bool) -> str:
+def _verdict(rank: Rank, threshold: float, guarded: bool, with_signs: bool) -> str:
     if not guarded:
         return "the guard is switched off"
     if not rank.soft_warnings and not rank.hard_failures:
         return "passed the guard with no warning"
+    if with_signs and not rank.avg_chroma_exceed:
+        return f"it may be blurred, noisy or blocky, as the run log says: {_warnings(rank)}"
     return f"{_colour_above(rank, threshold)}: {_warnings(rank)}"
 
 
@@ -186,6 +190,7 @@ def _rejection(rank: Rank, threshold: float, reasons: Sequence[str]) -> str:
         (IMAGE_READ_FAILED, "the file can't be read as an image"),
         (INPUT_NOT_FOUND, "the file is missing"),
         (NO_IMAGES_FOUND, "there is no image to look at"),
+        (BLANK, "the picture is blank"),
     ):
         if unreadable in reasons:
             return text

@@ -278,6 +278,7 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
             winner,
             threshold=guard.max_chroma_delta,
             guarded=guard.enabled,
+            with_signs=bool(guard.signals),
             rivals=results.values(),
             reasons=candidate.error.get("reasons", ()),
             error=candidate.error.get("message", ""),

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from PIL import Image
+from PIL import Image, ImageFilter
 from pytest_django import DjangoAssertNumQueries
 
 from pipeline.engine.settings import SettingsLayer
@@ -776,3 +776,12 @@ def test_signs_are_looked_for_where_the_manifest_asks_and_stand_in_the_log(
     (file,) = log["jobs"][0]["candidates"][0]["output_guard"]["files"]
     assert file["hard_fail_reasons"] == ["blank"]
     assert [one["code"] for one in file["signals"]] == ["blank", "blurred"]
+    assert run.candidates.get().rank_reason == "Rejected by the guard: the picture is blank."
+    soft = io.BytesIO()
+    drawn = np.zeros((128, 96, 3), np.uint8)
+    drawn[30:90, 20:70] = 255
+    Image.fromarray(drawn).filter(ImageFilter.GaussianBlur(8)).save(soft, "PNG")
+    use(FakeProvider(answer=lambda request: soft.getvalue()))
+    work_through(run := make_run(project))
+    assert run.candidates.get().rank_soft_warnings == 1
+    assert "may be blurred, noisy or blocky" in run.candidates.get().rank_reason
