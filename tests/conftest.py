@@ -10,6 +10,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from pipeline.tools import registry
+from pipeline.tools.weights import WEIGHTS, State, state_of
 from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
@@ -38,6 +39,18 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     settings.INPUT_ROOTS = []
     settings.MODELS_DIR = settings.DATA_DIR / "models"
     return Path(settings.DATA_DIR)
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """A folder with all pinned model files: `KROMA_TEST_MODELS`, as `.ci/run` fetches them."""
+    folder = os.environ.get("KROMA_TEST_MODELS", "")
+    if not folder:
+        absent("the model files: `manage.py models fetch`, then KROMA_TEST_MODELS=<the folder>")
+    for weight in WEIGHTS.values():
+        if state_of(weight, Path(folder)) is not State.OK:
+            absent(f"{weight.name} in KROMA_TEST_MODELS ({folder})")
+    return Path(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,23 @@
 """Which providers there are, by the code that requests, settings and run logs use."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
+
+from django.conf import settings
 
 from pipeline.providers.base import NO_ACCESS, Access, ImageProvider
 from pipeline.providers.comfyui import ComfyUIProvider
-from pipeline.providers.local.provider import LocalProvider
+from pipeline.providers.local.provider import AUTO, LocalProvider
 from pipeline.providers.openai_images import OpenAIProvider
 
+
+def _local(access: Access) -> ImageProvider:
+    return LocalProvider(Path(settings.MODELS_DIR), str(access.config.get("look", AUTO)))
+
+
 _FACTORIES: Mapping[str, Callable[[Access], ImageProvider]] = MappingProxyType(
-    {"comfyui": ComfyUIProvider, "local": lambda access: LocalProvider(), "openai": OpenAIProvider}
+    {"comfyui": ComfyUIProvider, "local": _local, "openai": OpenAIProvider}
 )
 
 

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from django.conf import settings
 from dotenv import dotenv_values
 
+from pipeline.models import Run
 from pipeline.providers.base import NO_ACCESS, Access
 from pipeline.providers.comfyworkflow import workflow_faults
+from pipeline.providers.local.provider import AUTO, LOOKS
 from pipeline.providers.openai_prices import amount
 from projects.errors import ProviderUnusable
 from projects.models import Project, ProviderAccount
@@ -73,6 +76,13 @@ def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Acc
     )
 
 
+def access_of_run(run: Run) -> Access:
+    """As `access_to` for the provider of a run, which draws in the look that was planned. Raises as it."""
+    access = access_to(run.project, run.provider_code)
+    planned = run.settings_snapshot.get("provider", {}).get("look")
+    return replace(access, config={**access.config, "look": planned}) if planned else access
+
+
 def _check_patience(provider_code: str, seconds: object) -> None:
     """A task that takes too long is killed, and the call that it was in would be in doubt each time."""
     longest = settings.TASK_TIMEOUT // CALLS_OF_A_TASK
@@ -96,6 +106,9 @@ def config_faults(config: Mapping[str, object]) -> list[str]:
     timeout = config.get("timeout", LEAST_TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= LEAST_TIMEOUT:
         faults.append(f"'timeout' is {timeout!r}, use a number of seconds from {LEAST_TIMEOUT}")
+    look = config.get("look", AUTO)
+    if not isinstance(look, str) or look not in LOOKS:
+        faults.append(f"'look' is {look!r}, use one of {', '.join(LOOKS)}")
     if "workflow" in config:
         faults += workflow_faults(config["workflow"])
     prices = config.get("prices", {})

@@ -18,7 +18,7 @@ from pipeline.models.runs import REDONE, USELESS_ORIGINAL, CandidateQuerySet, Ru
 from pipeline.providers.images import ImageUnreadable, probe_image
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services import attempts, budgets, runs, toolchain
-from pipeline.services.accounts import access_to
+from pipeline.services.accounts import access_of_run
 from pipeline.services.inputs import checked_input, planned_request
 from pipeline.store import ORIGINALS, AssetStore, store_for
 from projects import audit
@@ -268,7 +268,7 @@ def _checked_retry(run: Run) -> Retry:
 def _refuse_unusable(run: Run) -> None:
     """Raise `ProviderUnusable` if no call could be made."""
     with suppress(UnknownProvider):  # it has no known price, either, and that is said
-        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        provider = provider_for(run.provider_code, access_of_run(run))
         if lack := provider.missing():
             raise ProviderUnusable(lack)
 
@@ -344,7 +344,7 @@ def _prices(run: Run, jobs: list[RunJob]) -> dict[UUID, Decimal] | None:
 def _call_prices(run: Run, jobs: list[RunJob], store: AssetStore) -> dict[UUID, Decimal] | None:
     """What one call of each job that needs one costs at most; None if one has no known price."""
     try:
-        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        provider = provider_for(run.provider_code, access_of_run(run))
     except (UnknownProvider, ProviderUnusable):
         return None
     names = {image["path"] for job in jobs if job.n_called for image in job.inputs}

@@ -9,7 +9,7 @@ from pipeline.models import Candidate, Run, RunJob
 from pipeline.providers.base import AccountRefused, GenerateRequest, ImageProvider, ProviderError
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services import attempts, calls, ending, finishing, health, leases, outcomes, runs
-from pipeline.services.accounts import access_to
+from pipeline.services.accounts import access_of_run
 from pipeline.services.attempts import GENERATE, Call
 from pipeline.services.inputs import InputFault, checked_input, planned_request
 from pipeline.services.outcomes import CandidateFailed, Deferred
@@ -93,7 +93,7 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> Non
 def _provider(candidate: Candidate) -> ImageProvider:
     run = candidate.run
     try:
-        provider = provider_for(run.provider_code, access_to(run.project, run.provider_code))
+        provider = provider_for(run.provider_code, access_of_run(run))
     except (UnknownProvider, ProviderUnusable) as error:
         lack = str(error)
     else:

@@ -14,7 +14,7 @@ from pipeline.engine.postprocess_config import DEFAULT_CONFIG
 from pipeline.models.lab import LabWork
 from pipeline.providers.base import GenerateRequest, ProviderError
 from pipeline.providers.images import ImageUnreadable
-from pipeline.providers.local.provider import LocalProvider
+from pipeline.providers.registry import provider_for
 from pipeline.services import steps
 from pipeline.services.steps import Picture, StepFailed
 from pipeline.tools import registry
@@ -133,7 +133,7 @@ def _box(said: object) -> Box | None:
 def _restyled(
     options: Mapping[str, object], source: Path, style: Path | None
 ) -> tuple[bytes, Mapping[str, object]]:
-    provider = LocalProvider()
+    provider = provider_for("local")
     result = provider.generate(
         GenerateRequest(
             prompt="",

@@ -16,7 +16,7 @@ from pipeline.engine.logdocument import LogRefused, parse_log, section, text
 from pipeline.engine.planning import PlannedJob
 from pipeline.engine.ranking import CandidateResult, job_outcome
 from pipeline.engine.replay import Difference, ReplayPlan, plan_again
-from pipeline.providers.base import GenerateRequest, ImageProvider, ProviderError
+from pipeline.providers.base import NO_ACCESS, Access, GenerateRequest, ImageProvider, ProviderError
 from pipeline.providers.images import ImageUnreadable
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.logfiles import log_file, read_log
@@ -89,11 +89,18 @@ def prepare_replay(path: str | Path) -> Replay:
     replay = Replay(file, log, records, again, None, steps, list(again.differences))
     replay.notes += [*records.notes, *again.notes]
     try:
-        replay.provider = provider_for(records.provider_code)
+        replay.provider = _provider(log, records)
     except UnknownProvider as error:
         replay.notes.append(str(error))
     _say_what_cannot_be_repeated(replay)
     return replay
+
+
+def _provider(log: Mapping[str, Any], records: LogRecords) -> ImageProvider:
+    """The provider of a log, in the look that it was made with where that is installed."""
+    look = text(section(log.get("provider")).get("look"))
+    provider = provider_for(records.provider_code, Access(config={"look": look}) if look else NO_ACCESS)
+    return provider_for(records.provider_code) if look and provider.missing() else provider
 
 
 def repeat(replay: Replay, *, on_image: Callable[[], object] = lambda: None) -> None:

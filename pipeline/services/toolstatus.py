@@ -9,6 +9,8 @@ from django.conf import settings
 
 from pipeline.models.lab import LabWork
 from pipeline.providers.base import NO_ACCESS, Access
+from pipeline.providers.local.style import FILES as STYLE_FILES
+from pipeline.providers.registry import provider_for
 from pipeline.services.accounts import access_to
 from pipeline.services.configuration import Configuration
 from pipeline.services.toolchain import Tool
@@ -42,7 +44,16 @@ def tool_statuses(project: Project, configuration: Configuration) -> list[ToolSt
     net = net_named(upscale.model_name)
     nets = {one.name: one for one in (net, PHOTO, CUNET)}
     cutout, enlarge = LabWork.Tool.CUTOUT.value, LabWork.Tool.UPSCALE.value
+    style = provider_for("local", Access(config={"look": "neural"}))
     found = [
+        ToolStatus(
+            "local, neural",
+            "the style network of the built-in renderer, here",
+            str(style.describe()["look"]),
+            lack := style.missing(),
+            WEIGHTS[STYLE_FILES[0]].licence,
+            "" if lack else LabWork.Tool.RESTYLE.value,
+        ),
         _status("rembg", "removes the background, here", rembg, licence=_licence(rembg), trial=cutout),
         *(
             _status(

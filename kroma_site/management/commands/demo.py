@@ -9,10 +9,12 @@ from kroma_site.demo import universe
 from kroma_site.headless import failures, split_paths, wait_for, winner_list
 from kroma_site.prepare import OperatorCommand, prepare, worker_count
 from pipeline.models import Run
+from pipeline.providers.local.provider import CLASSICAL
 from pipeline.services.references import find_inputs
 from pipeline.services.trigger import carry_out
 from pipeline.services.winners import publish_winners
 from pipeline.store import store_for
+from pipeline.tools.weights import FETCH
 from projects.access import Principal
 from projects.services.people import first_owner
 
@@ -37,9 +39,9 @@ class Command(OperatorCommand):
             return
         if run is None:
             self.say("Building the example universe Saltmarsh.")
-            self.say("It is drawn in the classical looks: ink, hatching and flat colour.")
             project = universe.build()
             plan, request = universe.plan(project, scenes=scenes)
+            self.say(_look_in_words(str(plan.provider.get("look", ""))))
             run = carry_out(plan, request, by=Principal(first_owner()))
             self.say(f"{plan.n_images} images, free, runs here.")
         run = wait_for(run, n_workers=workers, say=self.say, bar=sys.stderr.isatty() and not once)
@@ -67,3 +69,13 @@ class Command(OperatorCommand):
         tell(f"Contact sheet: {published.contact_sheet}")
         if run.status != Run.Status.OK:
             raise CommandError(f"{len(lost)} of {run.n_jobs} jobs have no winner")
+
+
+def _look_in_words(look: str) -> str:
+    """In which look the pictures are drawn, and how the better one is had."""
+    if look == CLASSICAL:
+        return (
+            f"It is drawn in the classical looks: ink, hatching and flat colour. `{FETCH}` gets the style "
+            "network, which paints on top of them, and the models of the tools."
+        )
+    return "It is painted by the style network, with ink, hatching and flat colour on top."

@@ -5,8 +5,9 @@ whole process (56 MB of it are imports): 768x1152 in 1.1 s and 194 MB; a 4096x40
 1536x1536, in 4 to 5 s and 404 MB; a JPEG of 24 megapixels, drawn at 1536x1024, in 3 s and 300 MB.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,13 +27,24 @@ from pipeline.providers.local.measure import (
     mix,
 )
 from pipeline.providers.local.raster import Colour, Pixels, lightness, noise, to_bytes, to_float
+from pipeline.providers.local.style import StyleNet
 
 # Longest side that is worked on, in pixels.
 WORKING_SIDE = 1536
 # Each use of chance has its own stream, so that a new one does not change the others.
-_RECIPE, _WOBBLE, _PRESSURE, _HATCH, _WASH, _RAIN = range(6)
+_RECIPE, _WOBBLE, _PRESSURE, _HATCH, _WASH, _RAIN, _NET = range(7)
+# How far the style network goes to the references' manner: faces are kept up to about 0.6.
+_NET_STRENGTH = (0.43, 0.57)
+# What is taken of its picture: its modelling of light and shape, less of its colours, which stray.
+_NET_TONES, _NET_COLOURS = 0.6, 0.35
+# Ink on paper has two tones only, and the net's pale halos would become holes in it.
+_NET_TONES_OF_INK = 0.3
 # Mean CIE chroma below which references count as black and white.
 _GREY_CHROMA = 4.0
+
+
+# From the scene's pixels to a picture of the same size.
+Paint = Callable[[Pixels], Colour]
 
 
 @dataclass(frozen=True)
@@ -102,21 +114,28 @@ def draw_recipe(traits: Sequence[Traits], seed: int) -> tuple[Recipe, Traits]:
 
 
 def render(
-    images: Sequence[Path], *, seed: int, stage: str, time: str, weather: str
+    images: Sequence[Path], *, seed: int, stage: str, time: str, weather: str, net: StyleNet | None = None
 ) -> tuple[Image.Image, Mapping[str, object]]:
     """Redraw the scene, `images[0]`, in the hand of the others; also what the seed chose.
 
-    Raises what `read_image` raises. The picture is RGB, at most `WORKING_SIDE` on its longest side
-    and never larger than the scene.
+    With `net` the style network paints first, where there are references, and the classical look draws on
+    top. Raises what `read_image` and the net raise. The picture is RGB, at most `WORKING_SIDE` on its longest
+    side and never larger than the scene.
     """
     scene = _load(images[0], WORKING_SIDE)
-    references = [measure(_load(path, MEASURE_SIDE)) for path in images[1:]]
+    styles = [_load(path, MEASURE_SIDE) for path in images[1:]]
+    references = [measure(style) for style in styles]
     recipe, hand = draw_recipe([one.traits for one in references], seed)
+    paint: Paint | None = None
+    strength = float(_stream(seed, _NET).uniform(*_NET_STRENGTH))
+    if net is not None and styles:
+        paint = partial(net.painted, references=styles, weights=recipe.weights, strength=strength)
     picture = _draw(
         scene,
         references,
         recipe,
         hand,
+        paint,
         seed=seed,
         # A stage relights only what it is about: style keeps the light of the scene.
         time=time if stage in {"time", "weather"} else "",
@@ -126,6 +145,8 @@ def render(
         name: round(value, 5) if isinstance(value, float) else value for name, value in asdict(recipe).items()
     }
     chosen["weights"] = [round(weight, 5) for weight in recipe.weights]
+    if paint is not None:
+        chosen["net_strength"] = round(strength, 5)
     return Image.fromarray(picture), chosen
 
 
@@ -134,6 +155,7 @@ def _draw(
     references: Sequence[Reference],
     recipe: Recipe,
     hand: Traits,
+    paint: Paint | None,
     *,
     seed: int,
     time: str,
@@ -143,7 +165,8 @@ def _draw(
     side = float(max(shape))
     scene = looks.wobble(scene, _stream(seed, _WOBBLE), reach=side * 0.0016, cell=side / 22)
     scene, grain = looks.calm(scene)
-    painted = looks.paint(to_float(scene), reach=max(1.0, side * recipe.brush), floor=0.006 + grain)
+    ground = to_float(scene) if paint is None else _toned(to_float(scene), paint(scene), recipe)
+    painted = looks.paint(ground, reach=max(1.0, side * recipe.brush), floor=0.006 + grain)
     sources = lighting.find_sources(painted)
     table = _table(painted, references, recipe)
     # Lit before it is coloured: the palette keeps white paper white, and shading follows the light.
@@ -166,6 +189,15 @@ def _draw(
         grey = lightness(np.clip(colour, 0, 1))
         colour = _grey_of(grey)
     return to_bytes(colour)
+
+
+def _toned(scene: Colour, painted: Colour, recipe: Recipe) -> Colour:
+    """The scene with a share of the net's tones and colours, in CIE Lab."""
+    theirs, ours = cv2.cvtColor(painted, cv2.COLOR_RGB2LAB), cv2.cvtColor(scene, cv2.COLOR_RGB2LAB)
+    tones = _NET_TONES_OF_INK if recipe.monochrome else _NET_TONES
+    share = np.array([tones, _NET_COLOURS, _NET_COLOURS], np.float32)
+    mixed = np.asarray(ours + (theirs - ours) * share, np.float32)
+    return np.asarray(np.clip(cv2.cvtColor(mixed, cv2.COLOR_LAB2RGB), 0, 1), np.float32)
 
 
 def _table(painted: Colour, references: Sequence[Reference], recipe: Recipe) -> NDArray[np.float32] | None:

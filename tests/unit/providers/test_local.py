@@ -15,10 +15,11 @@ from PIL import Image
 from pipeline.providers.base import GenerateRequest, ProviderRefused
 from pipeline.providers.images import probe_image, read_image
 from pipeline.providers.local.measure import DEFAULT_TRAITS, measure, mix
-from pipeline.providers.local.provider import LOOK_VERSION, LocalProvider
+from pipeline.providers.local.provider import CLASSICAL, LocalProvider
 from pipeline.providers.local.render import WORKING_SIDE, draw_recipe
 from tests.unit.providers import drawings
 
+NO_MODELS = Path("no-models")  # the classical look needs none
 SEEDS = (1, 2, 3, 2**64 - 1)
 
 
@@ -43,7 +44,7 @@ def request(
 
 
 def picture(*images: Path, **options: Any) -> np.ndarray:
-    return drawings.levels(read_image(LocalProvider().generate(request(images, **options)).data))
+    return drawings.levels(read_image(LocalProvider(NO_MODELS).generate(request(images, **options)).data))
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -51,11 +52,11 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_result_is_a_free_rgb_png_of_the_scene_s_size(files: dict[str, Path]) -> None:
-    result = LocalProvider().generate(request((files["street"], files["flat"])))
+    result = LocalProvider(NO_MODELS).generate(request((files["street"], files["flat"])))
     info = probe_image(result.data)
     assert (info.format, info.width, info.height, info.has_alpha) == ("PNG", 240, 320, False)
     assert (result.mime_type, result.extension, result.size) == ("image/png", "png", "240x320")
-    assert (result.cost_usd, result.model) == (Decimal(0), LOOK_VERSION)
+    assert (result.cost_usd, result.model) == (Decimal(0), CLASSICAL)
 
 
 @pytest.mark.parametrize("styles", [(), ("flat",), ("hatched",), ("flat", "hatched")])
@@ -103,15 +104,15 @@ def test_the_palette_follows_the_reference(files: dict[str, Path], tmp_path: Pat
 
 def test_style_stage_ignores_time_and_weather(files: dict[str, Path]) -> None:
     images = (files["street"], files["flat"])
-    plain = LocalProvider().generate(request(images))
-    stormy = LocalProvider().generate(request(images, time="night", weather="rain"))
+    plain = LocalProvider(NO_MODELS).generate(request(images))
+    stormy = LocalProvider(NO_MODELS).generate(request(images, time="night", weather="rain"))
     assert plain.data == stormy.data
 
 
 def test_time_stage_ignores_weather_and_clear_adds_nothing(files: dict[str, Path]) -> None:
     images = (files["street"], files["flat"])
-    by_time = LocalProvider().generate(request(images, stage="time", time="night", weather="rain"))
-    by_weather = LocalProvider().generate(request(images, stage="weather", time="night"))
+    by_time = LocalProvider(NO_MODELS).generate(request(images, stage="time", time="night", weather="rain"))
+    by_weather = LocalProvider(NO_MODELS).generate(request(images, stage="weather", time="night"))
     assert by_time.data == by_weather.data
 
 
@@ -152,13 +153,14 @@ def test_rain_falls_in_steep_streaks(files: dict[str, Path], time: str) -> None:
 CHILD = """
 import hashlib, sys
 from pathlib import Path
-import cv2
+import cv2, django
+django.setup()
 from pipeline.providers.base import GenerateRequest
 from pipeline.providers.local.provider import LocalProvider
 cv2.setNumThreads(int(sys.argv[1]))
 images = tuple(Path(name) for name in sys.argv[2:])
 request = GenerateRequest("", images, seed=9, stage="weather", time="night", weather="rain")
-print(hashlib.sha256(LocalProvider().generate(request).data).hexdigest())
+print(hashlib.sha256(LocalProvider(Path("no-models")).generate(request).data).hexdigest())
 """
 
 
@@ -167,9 +169,8 @@ def test_same_bytes_in_other_processes_and_for_any_number_of_threads(
 ) -> None:
     big = drawings.saved(tmp_path, "big.png", drawings.street().resize((600, 800)))
     images = (big, files["flat"], files["hatched"])
-    data = (
-        LocalProvider().generate(request(images, seed=9, stage="weather", time="night", weather="rain")).data
-    )
+    asked = request(images, seed=9, stage="weather", time="night", weather="rain")
+    data = LocalProvider(NO_MODELS).generate(asked).data
     hashes = {hashlib.sha256(data).hexdigest()}
     for threads in ("1", "2"):
         child = subprocess.run(
@@ -196,14 +197,15 @@ def test_global_random_state_is_neither_read_nor_changed(files: dict[str, Path])
 
 def test_large_scenes_are_reduced_and_keep_their_shape(tmp_path: Path, files: dict[str, Path]) -> None:
     wide = drawings.saved(tmp_path, "wide.jpg", drawings.street().resize((3072, 384)))
-    result = LocalProvider().generate(request((wide, files["flat"])))
+    result = LocalProvider(NO_MODELS).generate(request((wide, files["flat"])))
     assert result.size == f"{WORKING_SIDE}x192"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 90), (200, 2), (16, 16)])
 def test_tiny_scenes_and_references_are_drawn_too(tmp_path: Path, size: tuple[int, int]) -> None:
     tiny = drawings.saved(tmp_path, "tiny.png", drawings.street().resize(size))
-    made = LocalProvider().generate(request((tiny, tiny), stage="weather", time="night", weather="rain"))
+    asked = request((tiny, tiny), stage="weather", time="night", weather="rain")
+    made = LocalProvider(NO_MODELS).generate(asked)
     assert made.size == f"{size[0]}x{size[1]}"
 
 
@@ -216,10 +218,10 @@ def test_blank_scenes_and_references_are_drawn_too(tmp_path: Path, colour: str) 
 
 def test_a_file_that_is_gone_is_named(files: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ProviderRefused, match=r"^gone\.png is missing") as caught:
-        LocalProvider().generate(request((files["street"], tmp_path / "gone.png")))
+        LocalProvider(NO_MODELS).generate(request((files["street"], tmp_path / "gone.png")))
     assert (caught.value.code, caught.value.retryable) == ("input_missing", False)
     with pytest.raises(ProviderRefused, match="needs a scene") as caught:
-        LocalProvider().generate(request(()))
+        LocalProvider(NO_MODELS).generate(request(()))
     assert caught.value.code == "input_missing"
 
 
@@ -227,7 +229,7 @@ def test_a_file_that_is_no_image_is_named(files: dict[str, Path], tmp_path: Path
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ProviderRefused, match=r"^broken\.png is damaged") as caught:
-        LocalProvider().generate(request((files["street"], broken)))
+        LocalProvider(NO_MODELS).generate(request((files["street"], broken)))
     assert caught.value.code == "input_unreadable"
 
 
