@@ -16,7 +16,7 @@ from django_q.cluster import Cluster
 from kroma_site.processes import children_of, forks_die_with_us, worker_environ
 from pipeline.providers import openai_edits
 from pipeline.providers.openai_images import OpenAIProvider
-from pipeline.services import dispatch, ending, lab, limits, runs
+from pipeline.services import dispatch, ending, health, lab, limits, runs
 from projects.models import ProviderAccount
 
 BELL = 10  # seconds
@@ -77,6 +77,7 @@ def _watch(cluster: Cluster, asked: _Signals) -> int:
             _ring(runs.ring_again)
             _ring(dispatch.ring_instructions)
             _ring(lab.tidy)
+            _ring(health.check_changed)
             next_bell = time.monotonic() + pause
             next_due = time.monotonic() + _until_next()
         elif now >= next_due:

@@ -10,6 +10,13 @@ from projects.models import Project
 from projects.models.continuity import InProjectQuerySet
 
 
+class AccountHealthQuerySet(InProjectQuerySet["AccountHealth"]):
+    def note(self, project: Project, code: str, *, ok: bool, message: str) -> "AccountHealth":
+        """Keep what was found just now: by a check, or by a call that was refused for its whole account."""
+        found = {"ok": ok, "message": message, "checked_at": timezone.now()}
+        return self.update_or_create(project=project, provider_code=code, defaults=found)[0]
+
+
 class AccountHealth(models.Model):
     """What the last check of a project's way to a provider found, in words; nothing secret.
 
@@ -22,7 +29,7 @@ class AccountHealth(models.Model):
     ok = models.BooleanField()
     message = models.TextField()
     checked_at = models.DateTimeField(default=timezone.now)
-    objects = InProjectQuerySet["AccountHealth"].as_manager()
+    objects = AccountHealthQuerySet.as_manager()
 
     class Meta:
         ordering = ["provider_code"]

@@ -37,7 +37,7 @@ def reserve(project: Project, amount: Decimal, *, run: Run | None = None) -> Non
     if budget is None:
         return
     if budget.per_run_usd is not None:
-        of_run = amount + (_spent_by(run) if run else ZERO)
+        of_run = amount + (spent_by(run) if run else ZERO)
         if of_run > budget.per_run_usd:
             raise BudgetExceeded(
                 f"The run would cost {money(of_run)} USD, and the budget of {project.name} allows "
@@ -86,7 +86,8 @@ def price_in_words(price: Decimal | None, *, runs_here: bool) -> str:
     return "free, runs here" if runs_here and not price else f"{money(price)} USD"
 
 
-def _spent_by(run: Run) -> Decimal:
+def spent_by(run: Run) -> Decimal:
+    """What a run has cost so far and what is held back for it, in USD."""
     held = Candidate.objects.filter(run=run, reserved_usd__gt=0)
     return (
         _sum(CostEvent.objects.filter(run=run), "total_cost_usd")

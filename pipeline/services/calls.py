@@ -12,14 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from pipeline.models import Attempt, Candidate
+from pipeline.models import AccountHealth, Attempt, Candidate
 from pipeline.providers.base import (
+    AccountRefused,
     OutcomeUnknown,
     ProviderError,
     ProviderRefused,
@@ -106,6 +108,7 @@ def make_call(
             _booked(lambda: attempts.doubt(attempt, doubt, token=token))
             raise Deferred from error
         except ProviderError as error:
+            _note_refusal(candidate.run.project, call, error)
             _close_failed(attempt, error, candidate, token, n_failed=len(failed) + 1)
             raise
         except StorageFailed as error:
@@ -185,6 +188,7 @@ def call_alone(
         ) from error
     except ProviderError as error:
         failure = error
+        _note_refusal(project, call, error)
         _booked(lambda: attempts.fail(attempt, failure))
         raise CallFailed(error.message) from error
     except StorageFailed as error:
@@ -258,6 +262,13 @@ def _begun(candidate: Candidate, call: Call, token: UUID) -> Attempt:
         raise Deferred from error
     except BudgetExceeded as error:
         raise CandidateFailed(call.step, error.kind, error.code, str(error)) from error
+
+
+def _note_refusal(project: Project, call: Call, error: ProviderError) -> None:
+    """Let everybody know about an account that was refused as a whole."""
+    if isinstance(error, AccountRefused):
+        note = partial(AccountHealth.objects.note, ok=False, message=error.message)
+        _booked(lambda: note(project, call.provider_code))
 
 
 def _close_failed(

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from pipeline.models import Candidate, Run, RunJob
+from pipeline.models import AccountHealth, Candidate, Run, RunJob
 from pipeline.providers.base import AccountRefused, GenerateRequest, ImageProvider, ProviderError
 from pipeline.providers.registry import UnknownProvider, provider_for
-from pipeline.services import attempts, calls, ending, finishing, health, leases, outcomes, runs
+from pipeline.services import attempts, calls, ending, finishing, leases, outcomes, runs
 from pipeline.services.accounts import access_of_run
 from pipeline.services.attempts import GENERATE, Call
 from pipeline.services.inputs import InputFault, checked_input, planned_request
@@ -78,7 +78,6 @@ def obtain_original(candidate: Candidate, store: AssetStore, token: UUID) -> Non
             candidate, call, lambda: provider.generate(request), store=store, token=token
         )
     except AccountRefused as error:
-        health.note_broken(run.project, provider.code, error.message)
         runs.abort_remaining(run, because=error.message)
         raise _failure(error) from error
     except ProviderError as error:
@@ -101,6 +100,7 @@ def _provider(candidate: Candidate) -> ImageProvider:
         lack = provider.missing()
         if not lack:
             return provider
+    AccountHealth.objects.note(run.project, run.provider_code, ok=False, message=lack)
     runs.abort_remaining(run, because=lack)
     raise CandidateFailed(GENERATE, "provider", "provider_unusable", lack)
 

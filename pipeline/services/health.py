@@ -1,19 +1,21 @@
 """Whether a project's accounts work: asked for nothing, kept with its time, said in words."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import Exists, OuterRef
 
-from pipeline.models import AccountHealth
+from pipeline.models import AccountHealth, Run
 from pipeline.providers.base import Health
 from pipeline.providers.registry import provider_codes, provider_for
+from pipeline.services import mended
 from pipeline.services.accounts import FREE, KEY_VARIABLES, access_to, environment
 from pipeline.tools.http_cutout import SERVICES, account_health
 from projects import audit
 from projects.access import Principal
 from projects.errors import Invalid, KromaError
-from projects.models import Project, Secret
+from projects.models import Project, ProviderAccount, Secret
 
 
 def known_codes() -> tuple[str, ...]:
@@ -29,31 +31,41 @@ def codes_in_use(project: Project) -> list[str]:
     return sorted({*FREE, *rows, *(secrets | keys) & set(known_codes())})
 
 
-def check_account(project: Project, code: str, *, by: Principal) -> AccountHealth:
-    """Ask the provider whether the account works, and keep what it said. Raises `Invalid` for an unknown one.
+@dataclass(frozen=True)
+class Check:
+    """What one check found, in words, and the runs that go on because of it."""
 
-    The call is made outside of any transaction; it costs nothing.
+    provider_code: str
+    ok: bool
+    message: str
+    going_on: tuple[Run, ...] = ()
+
+
+def check_account(project: Project, code: str, *, by: Principal) -> Check:
+    """Ask the provider whether the account works, keep what it said, let the runs that it had stopped go on.
+
+    The call is made outside of any transaction; it costs nothing. Raises `Invalid` for an unknown code.
     """
     if code not in known_codes():
         raise Invalid(f"There is no provider {code}: use one of {', '.join(known_codes())}")
     found = _asked(project, code)
     with transaction.atomic():
-        row, _ = AccountHealth.objects.update_or_create(
-            project=project,
-            provider_code=code,
-            defaults={"ok": found.ok, "message": found.message, "checked_at": timezone.now()},
-        )
+        row = AccountHealth.objects.note(project, code, ok=found.ok, message=found.message)
         audit.record(project, "provider_account.checked", row, by=by, provider_code=code, ok=found.ok)
-    return row
+    going_on = mended.go_on(project, code, by=by) if found.ok else []
+    return Check(code, found.ok, found.message, tuple(going_on))
 
 
-def note_broken(project: Project, code: str, message: str) -> None:
-    """Keep that a call was refused for its account as a whole: a check would say no less."""
-    AccountHealth.objects.update_or_create(
-        project=project,
-        provider_code=code,
-        defaults={"ok": False, "message": message, "checked_at": timezone.now()},
-    )
+def check_changed() -> int:
+    """Ask again about broken accounts that somebody changed since, by whatever way; how many."""
+    newer = {"project": OuterRef("project"), "provider_code": OuterRef("provider_code")}
+    account = ProviderAccount.objects.filter(**newer, updated_at__gt=OuterRef("checked_at"))
+    secret = Secret.objects.filter(**newer, updated_at__gt=OuterRef("checked_at"))
+    changed = AccountHealth.objects.filter(Exists(account) | Exists(secret), ok=False)
+    rows = list(changed.select_related("project"))
+    for row in rows:
+        check_account(row.project, row.provider_code, by=Principal())
+    return len(rows)
 
 
 def last_checks(project: Project) -> dict[str, AccountHealth]:

@@ -10,9 +10,10 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from pipeline.accountforms import AccountForm, SecretForm
-from pipeline.models import AccountHealth, Run
+from pipeline.models import AccountHealth
 from pipeline.services.accounts import API_KEY, KEY_VARIABLES, environment
-from pipeline.services.health import check_account, codes_in_use, known_codes, last_checks
+from pipeline.services.health import Check, check_account, codes_in_use, known_codes, last_checks
+from pipeline.services.mended import stopped_runs
 from projects.access import Action, PageRequest, project_page
 from projects.errors import KromaError
 from projects.models import Project, ProviderAccount
@@ -20,7 +21,6 @@ from projects.services import secrets
 from projects.services.accounts import save_account
 
 N_STOPPED = 10  # runs that are named
-STOPPED_BY = ["provider_auth", "provider_quota", "provider_unusable"]  # codes of a candidate's error
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,6 @@ def _page(request: PageRequest, project: Project, form: SecretForm, *, status: i
     checks = last_checks(project)
     stored = {info.provider_code for info in found if info.secret_name == API_KEY and info.has_value}
     codes = sorted({*codes_in_use(project), *checks})
-    stopped = Run.objects.filter(project=project, candidates__error__code__in=STOPPED_BY)
     context = {
         "project": project,
         "section": "settings",
@@ -137,7 +136,7 @@ def _page(request: PageRequest, project: Project, form: SecretForm, *, status: i
         "status": secrets.rotation_status(project),
         "form": form,
         "codes": known_codes(),
-        "stopped": stopped.distinct().order_by("-created_at")[:N_STOPPED],
+        "stopped": stopped_runs(project)[:N_STOPPED],
     }
     return render(request, "pipeline/accounts.html", context, status=status)
 
@@ -168,6 +167,8 @@ def _account_page(request: PageRequest, project: Project, account: ProviderAccou
     return render(request, "pipeline/account_form.html", context, status=422 if form.errors else 200)
 
 
-def _say(request: PageRequest, health: AccountHealth) -> None:
-    level = messages.success if health.ok else messages.error
-    level(request, f"{health.provider_code}: {health.message}.")
+def _say(request: PageRequest, check: Check) -> None:
+    level = messages.success if check.ok else messages.error
+    level(request, f"{check.provider_code}: {check.message}.")
+    if n := len(check.going_on):
+        messages.success(request, f"{n} run{'s' * (n != 1)} that it had stopped go{'es' * (n == 1)} on.")

@@ -8,7 +8,7 @@ from django.core.management import CommandError
 
 from kroma_site.prepare import OperatorCommand, prepare
 from kroma_site.universes import any_project_named
-from pipeline.models import AccountHealth
+from pipeline.models import AccountHealth, Run
 from pipeline.providers.comfyworkflow import workflow_faults
 from pipeline.services.accounts import config_faults
 from pipeline.services.health import check_account, codes_in_use, known_codes, last_checks
@@ -52,16 +52,26 @@ class Command(OperatorCommand):
             raise CommandError(f"There is no provider {provider}: use one of {', '.join(known_codes())}")
         if changes:
             save_account(universe, provider, changes=changes, by=OPERATOR)
+        going_on: list[Run] = []
         if check:
             for code in [provider] if provider else codes_in_use(universe):
-                check_account(universe, code, by=OPERATOR)
+                going_on += check_account(universe, code, by=OPERATOR).going_on
         checks = last_checks(universe)
         rows = [_row(account, checks) for account in universe.provider_accounts.order_by("provider_code")]
         written = {row["provider_code"] for row in rows}
         rows += [_unwritten(check) for code, check in checks.items() if code not in written]
         if json:
-            self.print_json({"ok": True, "project_slug": universe.slug, "provider_accounts": rows})
+            self.print_json(
+                {
+                    "ok": True,
+                    "project_slug": universe.slug,
+                    "provider_accounts": rows,
+                    "runs_going_on": [str(run.pk) for run in going_on],
+                }
+            )
             return
+        for run in going_on:
+            self.stdout.write(f"Run {run.pk} goes on")
         for row in rows:
             self.stdout.write(f"{row['provider_code']}: {row['health']}")
         if not rows:
