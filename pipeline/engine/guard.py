@@ -4,7 +4,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.engine.discovery import discover_images
 from pipeline.engine.manifest import GuardSettings
-from pipeline.engine.signals import BLANK, Signal, signals_of
+from pipeline.engine.signals import NOTHING, Expected, Signal, signals_of
 
 # For the record of what judged a file: changes when the same file would be judged otherwise.
 GUARD_CODE, GUARD_VERSION = "chroma", "1"
@@ -130,13 +130,23 @@ def chroma_delta(rgb: NDArray[np.uint8]) -> float:
     return total / (3 * red.size)
 
 
-def inspect_pixels(rgb: NDArray[np.uint8], *, file: str, settings: GuardSettings) -> GuardReport:
-    """Judge one decoded image, (height, width, 3) uint8 sRGB; `file` is the path to be reported."""
-    return GuardReport(file, settings, (_judged(rgb, file, settings),))
+def inspect_pixels(
+    pixels: NDArray[np.uint8], *, file: str, settings: GuardSettings, expected: Expected = NOTHING
+) -> GuardReport:
+    """Judge one decoded image, (height, width, 3 or 4) uint8 sRGB; `file` is the path to be reported.
+
+    Alpha is dropped, so that the hidden colour of clear pixels counts, unless the settings ignore it. Raises
+    what `expected.read` raises.
+    """
+    return GuardReport(file, settings, (_judged(pixels, file, settings, expected),))
 
 
 def inspect_path(
-    path: Path, *, settings: GuardSettings, watch: Callable[[list[Path]], Iterable[Path]] = iter
+    path: Path,
+    *,
+    settings: GuardSettings,
+    watch: Callable[[list[Path]], Iterable[Path]] = iter,
+    expected: Expected = NOTHING,
 ) -> GuardReport:
     """Judge a file, or every image of a folder; what is missing or unreadable is a hard failure.
 
@@ -146,24 +156,30 @@ def inspect_path(
     name = path.as_posix()
     if not path.exists():
         return GuardReport(name, settings, (_unjudged(name, INPUT_NOT_FOUND),))
-    files = tuple(_inspected(image, settings) for image in watch(discover_images(path)))
+    files = tuple(_inspected(image, settings, expected) for image in watch(discover_images(path)))
     return GuardReport(name, settings, files or (_unjudged(name, NO_IMAGES_FOUND),))
 
 
-def _inspected(path: Path, settings: GuardSettings) -> FileReport:
+def _inspected(path: Path, settings: GuardSettings, expected: Expected) -> FileReport:
     name = path.as_posix()
     try:
         with Image.open(path) as image:
-            # RGB drops alpha, so that the hidden colour of clear pixels counts.
-            rgb: NDArray[np.uint8] = np.asarray(image.convert("RGB"), dtype=np.uint8)
-        _check_rgb(rgb)
+            clear = settings.ignore_transparent and image.has_transparency_data
+            pixels: NDArray[np.uint8] = np.asarray(image.convert("RGBA" if clear else "RGB"), dtype=np.uint8)
+        _check_rgb(pixels[..., :3])
     except _UNREADABLE as error:
         return _unjudged(name, IMAGE_READ_FAILED, str(error) or type(error).__name__)
-    return _judged(rgb, name, settings)
+    return _judged(pixels, name, settings, expected)
 
 
-def _judged(rgb: NDArray[np.uint8], file: str, settings: GuardSettings) -> FileReport:
-    delta = chroma_delta(rgb)  # compared before rounding
+def _judged(pixels: NDArray[np.uint8], file: str, settings: GuardSettings, expected: Expected) -> FileReport:
+    rgb = pixels[..., :3]
+    if settings.ignore_transparent and pixels.shape[2] == 4:
+        seen = pixels[..., 3] > 0
+        delta = chroma_delta(rgb[seen][None]) if seen.any() else 0.0
+        rgb = np.where(seen[..., None], rgb, np.uint8(255))  # what is hidden is no sign of anything
+    else:
+        delta = chroma_delta(rgb)  # compared before rounding
     is_grey = delta <= max(0.0, settings.max_chroma_delta)
     hard: list[str] = []
     soft: list[str] = []
@@ -171,11 +187,10 @@ def _judged(rgb: NDArray[np.uint8], file: str, settings: GuardSettings) -> FileR
         if settings.enforce_grayscale:
             hard.append(NOT_GRAYSCALE_LIKE)
         (hard if settings.fail_on_chroma_exceed else soft).append(CHROMA_EXCEEDS_THRESHOLD)
-    signals = signals_of(rgb, settings.signals)
+    signals = signals_of(rgb, settings.signals, replace(expected, min_side=settings.min_side))
     for signal in signals:
         if signal.is_flagged:
-            # A blank picture is none; of the others a person decides.
-            (hard if signal.code == BLANK else soft).append(signal.code)
+            (hard if signal.is_hard else soft).append(signal.code)
     return FileReport(file, rounded(delta), is_grey, tuple(hard), tuple(soft), signals=signals)
 
 

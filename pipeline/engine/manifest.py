@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pipeline.engine.documents import Findings, Section
-from pipeline.engine.signals import SIGNS
+from pipeline.engine.signals import SIGNS, SMALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +18,22 @@ class GuardSettings:
     fail_on_chroma_exceed: bool
     # Further signs that are looked for (`engine.signals`); none unless the manifest names them.
     signals: tuple[str, ...] = ()
+    min_side: int = 512  # pixels; what the sign `small` holds the shorter side against
+    ignore_transparent: bool = False  # the hidden colour of clear pixels does not count
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signals", tuple(self.signals))  # a run log has a list
 
     def as_dict(self) -> dict[str, object]:
-        """The four keys as they stand in a run log, and the signs if there are any."""
+        """The four keys as they stand in a run log, and what else is set."""
         return {
             "enabled": self.enabled,
             "enforce_grayscale": self.enforce_grayscale,
             "max_chroma_delta": self.max_chroma_delta,
             "fail_on_chroma_exceed": self.fail_on_chroma_exceed,
             **({"signals": list(self.signals)} if self.signals else {}),
+            **({"min_side": self.min_side} if SMALL in self.signals else {}),
+            **({"ignore_transparent": True} if self.ignore_transparent else {}),
         }
 
 
@@ -114,7 +118,7 @@ def read_manifest(document: object, findings: Findings) -> Manifest:
         ("scene_refs", "style_refs", "safe_batch_limit", "generation", "output_guard", "policy", "prompts")
     )
     generation.warn_of_others(("candidates", "max_candidates"))
-    guard.warn_of_others((*default.guard.as_dict(), "signals"))
+    guard.warn_of_others((*default.guard.as_dict(), "signals", "min_side", "ignore_transparent"))
     policy.warn_of_others(("default_no_invention",))
     return Manifest(
         scene_refs=root.texts("scene_refs", default.scene_refs),
@@ -128,6 +132,8 @@ def read_manifest(document: object, findings: Findings) -> Manifest:
             max_chroma_delta=guard.limit("max_chroma_delta", default.guard.max_chroma_delta),
             fail_on_chroma_exceed=guard.flag("fail_on_chroma_exceed", default.guard.fail_on_chroma_exceed),
             signals=guard.choices("signals", {sign: sign for sign in SIGNS}, default.guard.signals),
+            min_side=guard.whole("min_side", default.guard.min_side, least=1),
+            ignore_transparent=guard.flag("ignore_transparent", default.guard.ignore_transparent),
         ),
         default_no_invention=policy.flag("default_no_invention", default.default_no_invention),
         prompts=MappingProxyType({**default.prompts, **root.section("prompts").all_texts()}),

@@ -13,7 +13,7 @@ from pipeline.engine.guard import (
     GuardReport,
     rounded,
 )
-from pipeline.engine.signals import BLANK
+from pipeline.engine.signals import BLANK, TEXT
 
 CLOSED_CANDIDATE = frozenset({"done", "failed", "failed_output_guard", "canceled", "in_doubt"})
 _CLOSED_JOB = frozenset({"done", "failed", "failed_output_guard", "canceled"})
@@ -163,7 +163,7 @@ def _verdict(rank: Rank, threshold: float, guarded: bool, with_signs: bool) -> s
     if not rank.soft_warnings and not rank.hard_failures:
         return "passed the guard with no warning"
     if with_signs and not rank.avg_chroma_exceed:
-        return f"it may be blurred, noisy or blocky, as the run log says: {_warnings(rank)}"
+        return f"it has signs of a fault (the run log names them): {_warnings(rank)}"
     return f"{_colour_above(rank, threshold)}: {_warnings(rank)}"
 
 
@@ -191,6 +191,7 @@ def _rejection(rank: Rank, threshold: float, reasons: Sequence[str]) -> str:
         (INPUT_NOT_FOUND, "the file is missing"),
         (NO_IMAGES_FOUND, "there is no image to look at"),
         (BLANK, "the picture is blank"),
+        (TEXT, "there is lettering in the picture"),
     ):
         if unreadable in reasons:
             return text

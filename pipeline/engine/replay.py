@@ -8,7 +8,7 @@ from pipeline.engine.colour import ColourProfile
 from pipeline.engine.errors import PlanningError
 from pipeline.engine.ingest import CandidateEntry, JobEntry, LogRecords
 from pipeline.engine.logdocument import decimal, integer, section
-from pipeline.engine.manifest import GuardSettings
+from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings
 from pipeline.engine.names import candidate_names
 from pipeline.engine.planning import (
     CANDIDATE_CEILING,
@@ -216,6 +216,8 @@ def _guard(log: Mapping[str, Any]) -> GuardSettings | None:
         max_chroma_delta=float(limit),
         fail_on_chroma_exceed=bool(flags[2]),
         signals=tuple(sign for sign in SIGNS if sign in (values.get("signals") or ())),
+        min_side=integer(values.get("min_side"), most=2**31) or DEFAULT_MANIFEST.guard.min_side,
+        ignore_transparent=values.get("ignore_transparent") is True,
     )
 
 

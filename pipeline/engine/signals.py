@@ -1,4 +1,7 @@
-"""Signs that a picture is broken, made for drawn art: blank, blurred, noisy, blocky. Looked for if asked.
+"""Signs that a picture is not what it should be, made for drawn art. Looked for if asked.
+
+Blank, blurred, noisy and blocky are in the pixels; lettering has to be read, and whether a picture is too
+small or of another shape depends on what was expected of it.
 
 Drawings have flat areas and hard edges, so that each sign has a plain meaning there: noise is what flat areas
 should not have, blur is what hard edges should not have. The thresholds lie between what was measured on the
@@ -16,6 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLANK, BLURRED, NOISY, BLOCKY = "blank", "blurred", "noisy", "blocky"
+TEXT, SMALL, SHAPE = "text", "small", "shape"
+LIKELY_TEXT, SURE_TEXT = (
+    0.7,
+    0.9,
+)  # certainty of the reader: from the first a warning, from the second a fault
+LEAST_LETTERS = 3  # letters and digits; less is read into strokes and hatching
+STRETCHED = 0.02  # by how much the proportions may differ: rounding to whole pixels makes up to 0.01
 LONGEST_SIDE = 1024  # pixels that are looked at; only blockiness needs the picture as it is
 CELL = 64  # side of the parts of a picture of which the worst one is shown
 BLOCK = 8  # of JPEG and its relatives
@@ -27,18 +37,53 @@ Box = tuple[int, int, int, int]  # left, top, width, height in pixels of the pic
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """Lettering that was read in a picture; `certainty` runs from 0 to 1."""
+
+    text: str
+    certainty: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known of a picture besides its pixels. Without it, the signs that need it are not looked for.
+
+    `size` is (width, height) of what it was made from in pixels, `min_side` the least length of its shorter
+    side, `read` finds the lettering in (height, width, 3) uint8 sRGB.
+    """
+
+    size: tuple[int, int] | None = None
+    min_side: int = 0
+    read: "Callable[[NDArray[np.uint8]], Sequence[Word]] | None" = None
+
+
+NOTHING = Expected()
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
-    """One sign: its value, the threshold from which it counts, and where it is worst (None: all over)."""
+    """One sign: its value, the threshold from which it counts, and where it is worst (None: all over).
+
+    With `below` it counts under the threshold. `evidence` is what was read.
+    """
 
     code: str
     value: float
     threshold: float
     box: Box | None = None
+    below: bool = False
+    evidence: str = ""
 
     @property
     def is_flagged(self) -> bool:
         """Whether the picture has it."""
-        return self.value >= self.threshold
+        return self.value < self.threshold if self.below else self.value >= self.threshold
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether a picture that has it is refused: of the others a person decides."""
+        return self.is_flagged and (self.code == BLANK or (self.code == TEXT and self.value >= SURE_TEXT))
 
     def as_dict(self) -> dict[str, object]:
         """The entry as it stands in a report and a run log."""
@@ -48,16 +93,22 @@ class Signal:
             "threshold": self.threshold,
             "flagged": self.is_flagged,
             "box": list(self.box) if self.box else None,
+            **({"evidence": self.evidence} if self.evidence else {}),
         }
 
 
-def signals_of(rgb: NDArray[np.uint8], wanted: Sequence[str]) -> tuple[Signal, ...]:
+def signals_of(
+    rgb: NDArray[np.uint8], wanted: Sequence[str], expected: Expected = NOTHING
+) -> tuple[Signal, ...]:
     """The wanted signs of a picture, (height, width, 3) uint8 sRGB, flagged or not.
 
-    Raises `KeyError` for a sign that there is not.
+    Raises `KeyError` for a sign that there is not, and what `expected.read` raises.
     """
     grey = np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), np.uint8)
-    return tuple(_SIGNS[code](grey) for code in wanted)
+    found = (
+        _SIGNS[code](grey) if code in _SIGNS else _SIGNS_OF_EXPECTED[code](rgb, expected) for code in wanted
+    )
+    return tuple(signal for signal in found if signal is not None)
 
 
 def _blank(grey: Grey) -> Signal:
@@ -106,10 +157,41 @@ def _blocky(grey: Grey) -> Signal:
     return Signal(BLOCKY, _rounded(min(ratios, default=0.0)), 1.6, worst if len(ratios) == 2 else None)
 
 
+def _text(rgb: NDArray[np.uint8], expected: Expected) -> Signal | None:
+    """How certain the most certain lettering is, what it says and where it stands."""
+    if expected.read is None:
+        return None
+    words = [word for word in expected.read(rgb) if sum(map(str.isalnum, word.text)) >= LEAST_LETTERS]
+    if not words:
+        return Signal(TEXT, 0.0, LIKELY_TEXT)
+    best = max(words, key=lambda word: word.certainty)
+    return Signal(TEXT, _rounded(best.certainty), LIKELY_TEXT, best.box, evidence=best.text)
+
+
+def _small(rgb: NDArray[np.uint8], expected: Expected) -> Signal | None:
+    """The shorter side in pixels."""
+    if not expected.min_side:
+        return None
+    return Signal(SMALL, float(min(rgb.shape[:2])), float(expected.min_side), below=True)
+
+
+def _shape(rgb: NDArray[np.uint8], expected: Expected) -> Signal | None:
+    """By which share the proportions differ from those of what the picture was made from."""
+    if expected.size is None:
+        return None
+    height, width = rgb.shape[:2]
+    ratio = (width / height) / (expected.size[0] / expected.size[1])
+    return Signal(SHAPE, _rounded(max(ratio, 1 / ratio) - 1), STRETCHED)
+
+
 _SIGNS: Mapping[str, Callable[[Grey], Signal]] = MappingProxyType(
     {BLANK: _blank, BLURRED: _blurred, NOISY: _noisy, BLOCKY: _blocky}
 )
-SIGNS = tuple(_SIGNS)
+_SIGNS_OF_EXPECTED: Mapping[str, Callable[[NDArray[np.uint8], Expected], Signal | None]] = MappingProxyType(
+    {SMALL: _small, SHAPE: _shape, TEXT: _text}
+)
+PIXEL_SIGNS = tuple(_SIGNS)
+SIGNS = (*PIXEL_SIGNS, *_SIGNS_OF_EXPECTED)
 
 
 def _reduced(grey: Grey) -> Grey:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.engine.guard import GuardReport, inspect_pixels
 from pipeline.engine.manifest import GuardSettings
 from pipeline.engine.ranking import Rank, rank_of
+from pipeline.engine.signals import NOTHING, Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,19 @@ class Verdict:
         return [reason for file in files for reason in file.hard_fail_reasons]
 
 
-def judged(pixels: NDArray[np.uint8] | NDArray[Any], *, file: str, settings: GuardSettings) -> Verdict:
+def judged(
+    pixels: NDArray[np.uint8] | NDArray[Any],
+    *,
+    file: str,
+    settings: GuardSettings,
+    expected: Expected = NOTHING,
+) -> Verdict:
     """Judge a picture of `(height, width, 3 or 4)`, uint8, sRGB; `file` is what the report calls it.
 
-    Alpha is dropped, so that the hidden colour of clear pixels counts.
+    Raises what `expected.read` raises.
     """
     if not settings.enabled:
         return Verdict("done", Rank.ZERO)
-    report = inspect_pixels(pixels[..., :3], file=file, settings=settings)
+    report = inspect_pixels(pixels, file=file, settings=settings, expected=expected)
     rank = rank_of(report, settings.max_chroma_delta)
     return Verdict("failed_output_guard" if rank.hard_failures else "done", rank, report)

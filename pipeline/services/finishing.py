@@ -13,13 +13,14 @@ from pipeline.engine.runlog import guard_block
 from pipeline.engine.verdict import judged
 from pipeline.models import Asset, Candidate, QualityReport
 from pipeline.providers.images import ImageUnreadable
-from pipeline.services import assets, chain, outcomes
+from pipeline.services import assets, chain, judging, outcomes
 from pipeline.services.chain import Link
 from pipeline.services.outcomes import CandidateFailed
 from pipeline.services.planning import display_name
 from pipeline.services.steps import Picture, as_generated
 from pipeline.services.toolchain import GUARD, plan_of
 from pipeline.store import AssetStore, StorageFailed
+from pipeline.tools.base import ToolFailed
 from pipeline.tools.pixels import MIME_TYPES, small_webp
 
 GENERATED, FINAL = "candidate_output", "candidate_final_output"
@@ -89,7 +90,12 @@ def _judge(candidate: Candidate, store: AssetStore, asset: Asset, picture: Pictu
     guard = GuardSettings(**candidate.run.settings_snapshot["output_guard"])
     began = time.perf_counter()
     checked = display_name(store, _planned_name(candidate, asset))
-    verdict = judged(picture.pixels, file=checked, settings=guard)
+    scene = candidate.job.inputs[0]["path"] if candidate.job.inputs else ""
+    try:
+        expected = judging.expected_of(guard, store.path(scene) if scene else None)
+        verdict = judged(picture.pixels, file=checked, settings=guard, expected=expected)
+    except ToolFailed as error:  # the picture is kept, and a retry judges it without another call
+        raise CandidateFailed(GUARD, "infra", error.code, error.message) from error
     seconds = round(time.perf_counter() - began, 3)
     if verdict.report is None:
         _close(candidate, token, asset, Candidate.Status.DONE, rank=Rank.ZERO)

@@ -28,11 +28,12 @@ from pipeline.providers.images import ImageUnreadable
 from pipeline.services import assets, calls, steps
 from pipeline.services.chain import KINDS
 from pipeline.services.configuration import Configuration, decided, load
+from pipeline.services.judging import expected_of
 from pipeline.services.planning import display_path
 from pipeline.services.steps import Made, Picture, StepFailed
 from pipeline.services.toolchain import COLOUR, CUT, REFINE, UPSCALE, Toolchain
 from pipeline.store import INPUTS, REFERENCES, AssetStore, store_for
-from pipeline.tools.base import LocalTool, PaidTool
+from pipeline.tools.base import LocalTool, PaidTool, ToolFailed
 from pipeline.tools.pixels import MIME_TYPES
 from projects import audit
 from projects.access import Principal
@@ -232,9 +233,17 @@ def cut_out_files(
 def guard_files(
     project: Project, *, source: str = "", settings: GuardSettings, watch: Watch = iter
 ) -> GuardReport:
-    """Let the guard look at a file or a folder. Raises `PlanningError` for a folder that can't be read."""
+    """Let the guard look at a file or a folder.
+
+    Raises `PlanningError` for a folder that can't be read, `Invalid` where lettering is to be read and can't.
+    """
     store = store_for(project)
-    return inspect_path(_somewhere(store, source) or Path(source), settings=settings, watch=watch)
+    path = _somewhere(store, source) or Path(source)
+    try:
+        expected = expected_of(settings, None)
+        return inspect_path(path, settings=settings, watch=watch, expected=expected)
+    except ToolFailed as error:
+        raise Invalid(error.message) from error
 
 
 def archive_bad_files(

@@ -15,6 +15,7 @@ from pipeline.providers.base import GenerateRequest, ImageProvider
 from pipeline.providers.registry import UnknownProvider, provider_for
 from pipeline.services.accounts import access_to
 from pipeline.services.configuration import Configuration, load
+from pipeline.services.judging import reader_lack
 from pipeline.services.toolchain import Settled, Toolchain
 from pipeline.store import AssetStore, store_for
 from projects.errors import Invalid, PlanRefused, ProviderUnusable
@@ -128,9 +129,9 @@ def prepare_run(
     if missing and order.mode == "run":
         raise PlanRefused(missing[0])
     description = {"code": provider.code, **provider.describe()}
-    lack = provider.missing()
+    lacks = (provider.missing(), reader_lack(plan.guard))
     # A dry run is told what a paid one would be refused for.
-    stands_against = (*settled.problems, *missing, *filter(None, [lack]))
+    stands_against = (*settled.problems, *missing, *filter(None, lacks))
     warnings = [*map(str, configuration.warnings), *settled.warnings, *stands_against]
     if plan.n_candidates > plan.max_candidates:  # a paid run has been refused by now
         warnings.append(
@@ -226,6 +227,8 @@ def _planned(
         raise PlanRefused(str(error)) from error
     if order.mode == "run" and (lack := provider.missing()):
         raise ProviderUnusable(lack)
+    if order.mode == "run" and (lack := reader_lack(plan.guard)):
+        raise PlanRefused(lack)
     return provider, plan, settled
 
 

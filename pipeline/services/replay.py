@@ -218,6 +218,7 @@ def _made_again(
             guard=plan.guard,
             logged=candidate,
             kept=partial(_kept, replay),
+            scene=request.images[0],
         )
     except ProviderError as error:
         compare("Image", "made", error.message)

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -19,8 +21,10 @@ from pipeline.engine.replay import RecordedSteps, changed_tools, recorded_steps
 from pipeline.engine.verdict import Verdict, judged
 from pipeline.models import Run
 from pipeline.services import toolchain
+from pipeline.services.judging import expected_of
 from pipeline.services.steps import Picture, Stage, StepFailed, as_generated, stages
 from pipeline.services.toolchain import COLOUR, CUT, REFINE, UPSCALE, Toolchain, is_paid
+from pipeline.tools.base import ToolFailed
 from pipeline.tools.pixels import MIME_TYPES
 
 FINAL = "final_output"
@@ -103,8 +107,12 @@ def finish_again(
     guard: GuardSettings,
     logged: CandidateEntry,
     kept: Kept,
+    scene: Path,
 ) -> FinishedAgain:
-    """Everything after a provider's bytes, held against what the log says. Raises `ImageUnreadable`."""
+    """Everything after a provider's bytes, held against what the log says.
+
+    `scene` is the file that it was made from. Raises `ImageUnreadable`.
+    """
     original = Picture(names.generated, MIME_TYPES.get(extension, ""), load=lambda: data)
     picture = as_generated(original)
     done = FinishedAgain()
@@ -120,7 +128,11 @@ def finish_again(
         if following is None:
             return done
         picture = following
-    _compare_final(picture, names, guard, logged, done)
+    try:
+        judge = partial(judged, settings=guard, expected=expected_of(guard, scene))
+        _compare_final(picture, names, logged, done, judge)
+    except ToolFailed as error:
+        done.notes.append(f"{error.message}. What the guard said is not repeated")
     return done
 
 
@@ -194,11 +206,15 @@ def _kept_picture(stage: Stage, record: _Record | None, done: FinishedAgain, kep
 
 
 def _compare_final(
-    picture: Picture, names: CandidateNames, guard: GuardSettings, logged: CandidateEntry, done: FinishedAgain
+    picture: Picture,
+    names: CandidateNames,
+    logged: CandidateEntry,
+    done: FinishedAgain,
+    judge: Callable[..., Verdict],
 ) -> None:
     block = section(logged.metadata.get("output_guard"))
     checked = text(block.get("checked_input")) or names.final
-    done.verdict = verdict = judged(picture.pixels, file=checked, settings=guard)
+    done.verdict = verdict = judge(picture.pixels, file=checked)
     done.compared += [
         ("Status", logged.status, verdict.status),
         ("Rank", str(logged.rank.as_dict()), str(verdict.rank.as_dict())),

@@ -16,6 +16,8 @@ from pipeline.services.configuration import Configuration
 from pipeline.services.toolchain import Tool
 from pipeline.tools import registry
 from pipeline.tools.http_cutout import SERVICES
+from pipeline.tools.lettering import FILES as READER_FILES
+from pipeline.tools.lettering import Reader
 from pipeline.tools.matting import Rembg
 from pipeline.tools.waifu2x import CUNET, PHOTO, Waifu2x, net_named
 from pipeline.tools.weights import WEIGHTS
@@ -55,6 +57,13 @@ def tool_statuses(project: Project, configuration: Configuration) -> list[ToolSt
             "" if lack else LabWork.Tool.RESTYLE.value,
         ),
         _status("rembg", "removes the background, here", rembg, licence=_licence(rembg), trial=cutout),
+        ToolStatus(
+            "guard, lettering",
+            "finds what is written in pictures, here; asked for by 'output_guard.signals'",
+            "PP-OCRv4",
+            Reader(models).missing(),
+            WEIGHTS[READER_FILES[0]].licence,
+        ),
         *(
             _status(
                 f"ncnn, {name}",

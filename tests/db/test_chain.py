@@ -5,6 +5,7 @@ import itertools
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
 
 from pipeline.engine.settings import SettingsLayer
 from pipeline.models import Asset, AssetLink, Attempt, QualityReport, Run
@@ -784,4 +786,52 @@ def test_signs_are_looked_for_where_the_manifest_asks_and_stand_in_the_log(
     use(FakeProvider(answer=lambda request: soft.getvalue()))
     work_through(run := make_run(project))
     assert run.candidates.get().rank_soft_warnings == 1
-    assert "may be blurred, noisy or blocky" in run.candidates.get().rank_reason
+    assert "has signs of a fault" in run.candidates.get().rank_reason
+
+
+GUARDED: dict[str, object] = {"output_guard": {"signals": ["text", "small", "shape"], "min_side": 100}}
+
+
+def test_lettering_size_and_shape_are_judged_against_the_scene(
+    project: Project, use: Use, settings: Settings, models: Path
+) -> None:
+    settings.MODELS_DIR = models
+    picture = Image.new("RGB", (480, 320), (250, 250, 250))
+    ImageDraw.Draw(picture).text((60, 100), "SALTMARSH", font=ImageFont.load_default(60), fill="black")
+    lettered = io.BytesIO()
+    picture.save(lettered, "PNG")
+    use(FakeProvider(answer=lambda request: lettered.getvalue()))
+    configure(project, manifest=GUARDED)
+    work_through(run := make_run(project))
+    candidate = run.candidates.get()
+    assert candidate.status == "failed_output_guard"
+    assert candidate.rank_reason == "Rejected by the guard: there is lettering in the picture."
+    log = json.loads(store_for(project).read(run.run_log_path))
+    assert log["output_guard"]["min_side"] == 100
+    (file,) = log["jobs"][0]["candidates"][0]["output_guard"]["files"]
+    found = {one["code"]: one for one in file["signals"]}
+    assert (found["text"]["evidence"], found["text"]["flagged"]) == ("SALTMARSH", True)
+    assert (found["small"]["value"], found["small"]["flagged"]) == (320, False)
+    assert found["shape"]["flagged"]  # lying, and the scene stands
+    assert file["soft_warnings"] == ["shape"]
+
+
+def test_a_run_that_is_to_be_read_is_refused_without_the_model_files(
+    project: Project, use: Use, settings: Settings, models: Path
+) -> None:
+    use(FakeProvider())
+    configure(project, manifest=GUARDED)
+    with pytest.raises(PlanRefused, match=r"look for lettering .*models fetch"):
+        make_plan(project)
+    assert "look for lettering" in " ".join(make_plan(project, mode="dry").warnings)
+    settings.MODELS_DIR = models
+    run = make_run(project)
+    settings.MODELS_DIR = models / "gone"  # since the plan
+    work_through(run)
+    candidate = run.candidates.get()
+    assert (candidate.status, candidate.error["code"]) == ("failed", "tool_missing")
+    settings.MODELS_DIR = models
+    control.retry_failed(run, by=OPERATOR, confirm_spend=True)
+    work_through(run)
+    assert run.status == "ok"
+    assert run.attempts.count() == 1  # judged again, not made again

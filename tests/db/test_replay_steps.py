@@ -30,7 +30,7 @@ def use_again(use: Use, monkeypatch: pytest.MonkeyPatch) -> Use:
     """As `use`, for the replay too."""
 
     def install(provider: FakeProvider) -> FakeProvider:
-        monkeypatch.setattr(replay_service, "provider_for", lambda code: provider)
+        monkeypatch.setattr(replay_service, "provider_for", lambda code, access=None: provider)
         return use(provider)
 
     return install

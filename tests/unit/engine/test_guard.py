@@ -161,3 +161,32 @@ def test_a_damaged_file_never_breaks_the_guard(kind: str, cut: int, damage: list
 )
 def test_rounding_is_half_away_from_zero(value: float, wanted: float) -> None:
     assert rounded(value) == wanted
+
+
+@pytest.mark.acceptance("W-13")
+def test_the_hidden_colour_of_clear_pixels_does_not_count_where_the_manifest_ignores_it(
+    tmp_path: Path,
+) -> None:
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[:2] = (255, 0, 0, 0)  # clear, and red underneath
+    pixels[2:] = (90, 90, 90, 255)
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+    seeing = replace(SOFT, ignore_transparent=True)
+    for report in (
+        inspect_pixels(pixels, file="cut.png", settings=seeing),
+        inspect_path(tmp_path / "cut.png", settings=seeing),
+    ):
+        assert report.files[0].chroma_delta == 0
+    assert inspect_path(tmp_path / "cut.png", settings=SOFT).files[0].chroma_delta == 85
+    pixels[3] = (255, 0, 0, 3)  # hardly to be seen, and seen all the same
+    report = inspect_pixels(pixels, file="cut.png", settings=seeing)
+    assert report.files[0].chroma_delta == 85
+    pixels[..., 3] = 0
+    assert inspect_pixels(pixels, file="cut.png", settings=seeing).files[0].chroma_delta == 0
+
+
+def test_what_is_hidden_is_no_sign() -> None:
+    pixels = np.full((64, 64, 4), (250, 250, 250, 255), np.uint8)
+    pixels[:, ::2] = (0, 0, 0, 0)
+    blank = replace(SOFT, ignore_transparent=True, signals=("blank",))
+    assert inspect_pixels(pixels, file="x", settings=blank).files[0].hard_fail_reasons == ("blank",)

@@ -7,7 +7,20 @@ import pytest
 from pipeline.engine.errors import PlanningError
 from pipeline.engine.guard import inspect_pixels
 from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings, manifest_from_document
-from pipeline.engine.signals import BLANK, BLOCKY, BLURRED, NOISY, SIGNS, signals_of
+from pipeline.engine.signals import (
+    BLANK,
+    BLOCKY,
+    BLURRED,
+    NOISY,
+    PIXEL_SIGNS,
+    SHAPE,
+    SIGNS,
+    SMALL,
+    TEXT,
+    Expected,
+    Word,
+    signals_of,
+)
 from tests.unit.tools.drawings import DAY, NIGHT, Array, figure, panel
 
 PICTURES = {"day": figure(DAY)[0], "night": figure(NIGHT)[0], "panel": panel(960, 1280), "small": panel()}
@@ -82,7 +95,7 @@ def test_a_picture_of_one_tone_is_blank(level: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 900, 3), (9, 9, 3)])
 def test_any_shape_is_looked_at(shape: tuple[int, int, int]) -> None:
-    assert len(signals_of(np.zeros(shape, np.uint8), SIGNS)) == len(SIGNS)
+    assert len(signals_of(np.zeros(shape, np.uint8), SIGNS)) == len(PIXEL_SIGNS)
 
 
 def test_only_what_is_asked_for_is_looked_for_and_changes_the_verdict() -> None:
@@ -110,3 +123,51 @@ def test_a_manifest_names_the_signs_and_its_record_does() -> None:
     assert GuardSettings(**guard.as_dict()) == guard
     with pytest.raises(PlanningError, match=r"output_guard.signals\[0\]"):
         manifest_from_document({"output_guard": {"signals": ["ugly"]}}, source="m")
+
+
+def test_a_short_side_below_the_least_one_is_told() -> None:
+    picture = np.zeros((600, 511, 3), np.uint8)
+    (signal,) = signals_of(picture, [SMALL], Expected(min_side=512))
+    assert (signal.is_flagged, signal.value, signal.threshold) == (True, 511, 512)
+    assert not signals_of(picture, [SMALL], Expected(min_side=511))[0].is_flagged
+    assert signals_of(picture, [SMALL]) == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "flagged"),
+    [
+        ((768, 1152), False),
+        ((384, 576), False),
+        ((767, 1152), False),
+        ((1152, 768), True),
+        ((700, 1152), True),
+    ],
+)
+def test_other_proportions_than_those_of_the_scene_are_told(size: tuple[int, int], flagged: bool) -> None:
+    (signal,) = signals_of(np.zeros((1152, 768, 3), np.uint8), [SHAPE], Expected(size=size))
+    assert signal.is_flagged == flagged
+    assert not signal.is_hard
+
+
+@pytest.mark.parametrize(
+    ("words", "value", "flagged", "hard"),
+    [
+        ([], 0, False, False),
+        ([("ab", 1.0)], 0, False, False),  # two letters are hatching as often as not
+        ([("- - - -", 1.0)], 0, False, False),
+        ([("Saltmarsh", 0.69)], 0.69, False, False),
+        ([("Saltmarsh", 0.7)], 0.7, True, False),
+        ([("ink", 0.75), ("Saltmarsh", 0.9)], 0.9, True, True),
+    ],
+)
+def test_lettering_counts_by_its_certainty(
+    words: list[tuple[str, float]], value: float, flagged: bool, hard: bool
+) -> None:
+    found = [Word(text, certainty, (1, 2, 3, 4)) for text, certainty in words]
+    (signal,) = signals_of(PICTURES["small"], [TEXT], Expected(read=lambda rgb: found))
+    assert (signal.value, signal.is_flagged, signal.is_hard) == (value, flagged, hard)
+    assert signal.box == ((1, 2, 3, 4) if value else None)
+
+
+def test_nothing_is_read_where_nobody_reads() -> None:
+    assert signals_of(PICTURES["small"], [TEXT]) == ()
