@@ -8,6 +8,7 @@ from django import forms
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.engine.settings import BG_BACKENDS, UPSCALE_BACKENDS, SettingsLayer
 from pipeline.engine.trigger import CANDIDATES_ASKED, LARGEST_SEED, TriggerRequest
+from pipeline.providers.registry import provider_codes
 from pipeline.services.configuration import Configuration
 from pipeline.services.planning import InputImage
 from projects.models import Project, ReferenceItem, ReferenceSet, StyleGuide
@@ -55,6 +56,9 @@ class RunForm(forms.Form):
     scenes = forms.ModelMultipleChoiceField(ReferenceItem.objects.none(), required=False)
     style_sets = forms.ModelMultipleChoiceField(ReferenceSet.objects.none(), required=False)
     styles = forms.ModelMultipleChoiceField(ReferenceItem.objects.none(), required=False)
+    provider_code = forms.ChoiceField(
+        required=False, label="Made by", help_text="What it does and can't do stands in the plan."
+    )
     candidates = forms.TypedChoiceField(
         choices=[(n, str(n)) for n in range(1, CANDIDATES_ASKED + 1)],
         coerce=int,
@@ -145,6 +149,7 @@ class RunForm(forms.Form):
                 color_profile=data["color_profile"] or None,
                 bg_remove_backends=tuple(data["bg_remove_backends"]) or None,
             ),
+            provider_code=data["provider_code"],
             seed=data["seed"],
             storage_sync_s3=data.get("sync_s3", False),
             style_guide_id=str(data["style_guide"].pk) if data["style_guide"] else "",
@@ -163,6 +168,8 @@ class RunForm(forms.Form):
             word = "on" if getattr(says, name) else "off"
             self._choices(name, f"as the settings say ({word})", {"on": "on", "off": "off"})
         self._choices("upscale_backend", f"as the settings say ({says.upscale_backend})", UPSCALE_BACKENDS)
+        providers = {code: code for code in provider_codes()}
+        self._choices("provider_code", f"as the settings say ({says.provider_code})", providers)
         profiles = {name: name for name in sorted(configuration.profiles)}
         self._choices("color_profile", f"as the settings say ({says.color_profile})", profiles)
         named = ", ".join(says.bg_remove_backends or ())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.pictures import png
-from tests.standin import Answer, Received, StandIn, as_json
+from tests.standin import Answer, Received, StandIn, as_json, running
 
 EDIT = "/images/edits"
 # Faults by name: what the provider does, and whether it has made and billed the image then.
@@ -71,11 +71,5 @@ class Bank(StandIn):
 
 @contextmanager
 def opened(*, delay: float = 0.0, size: tuple[int, int] = (96, 128)) -> Iterator[Bank]:
-    bank = Bank(delay=delay, size=size)
-    thread = threading.Thread(target=bank.serve, daemon=True)
-    thread.start()
-    try:
+    with running(Bank(delay=delay, size=size)) as bank:
         yield bank
-    finally:
-        bank.close()
-        thread.join()

@@ -1,14 +1,13 @@
 """A stand-in that follows ComfyUI's public protocol, and a workflow for it."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.pictures import png
-from tests.standin import Answer, Received, StandIn, as_json
+from tests.standin import Answer, Received, StandIn, as_json, running
 
 WORKFLOW: dict[str, Any] = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "{scene}"}},
@@ -86,11 +85,5 @@ class Comfy(StandIn):
 
 @contextmanager
 def comfy() -> Iterator[Comfy]:
-    service = Comfy()
-    thread = threading.Thread(target=service.serve, daemon=True)
-    thread.start()
-    try:
+    with running(Comfy()) as service:
         yield service
-    finally:
-        service.close()
-        thread.join()

@@ -17,7 +17,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Literal, TypeVar
 
 HANG_LIMIT = 60  # seconds after which a hanging answer gives up, so that no test waits for ever
 
@@ -118,7 +118,16 @@ class StandIn:
 
 @contextmanager
 def standing_in() -> Iterator[StandIn]:
-    service = StandIn()
+    with running(StandIn()) as service:
+        yield service
+
+
+S = TypeVar("S", bound="StandIn")
+
+
+@contextmanager
+def running(service: S) -> Iterator[S]:
+    """Let a stand-in answer until the end."""
     thread = threading.Thread(target=service.serve, daemon=True)
     thread.start()
     try:

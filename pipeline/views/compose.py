@@ -101,7 +101,7 @@ def run_plan(request: PageRequest, project: Project) -> HttpResponse:
     plan = _plan(project, form, sets, configuration)
     if request.htmx:
         # A question while somebody still chooses, not a form that was sent: an answer either way.
-        context = {"project": project, "form": form, "plan": plan, **_facts(project, configuration)}
+        context = {"project": project, "form": form, "plan": plan, **_facts(project, configuration, form)}
         return render(request, "pipeline/run_new.html#plan", context)
     status = 200 if plan.prepared else 422
     return _composer(request, project, form, sets, plan, configuration=configuration, status=status)
@@ -156,13 +156,13 @@ def _composer(
         "plan": plan,
         "scene_groups": _groups(sets, form["scene_sets"].value(), form["scenes"].value()),
         "style_groups": _groups(sets, form["style_sets"].value(), form["styles"].value()),
-        **_facts(project, configuration),
+        **_facts(project, configuration, form),
     }
     return render(request, "pipeline/run_new.html", context, status=status)
 
 
-def _facts(project: Project, configuration: Configuration) -> dict[str, object]:
-    code = configuration.provider_code
+def _facts(project: Project, configuration: Configuration, form: RunForm) -> dict[str, object]:
+    code = str(form["provider_code"].value() or configuration.provider_code)
     try:
         health = provider_for(code, access_to(project, code)).about()
     except (UnknownProvider, KromaError) as error:
@@ -208,12 +208,12 @@ def _as_before(run: Run) -> dict[str, list[str]]:
 
 
 def _steps_as_before(run: Run) -> dict[str, list[str]]:
-    """What the run's own request said about the steps, as fields of the form."""
+    """What the run's own request said about the provider and the steps, as fields of the form."""
     words = {value: word for word, value in SWITCHED.items()}
     fields = {}
     for key, entry in run.settings_snapshot.get("settings", {}).items():
         section, _, name = key.rpartition(".")
-        if section == "postprocess" and entry["layer"] == REQUEST:
+        if (section == "postprocess" or name == "provider_code") and entry["layer"] == REQUEST:
             value = entry["value"]
             fields[name] = value if isinstance(value, list) else [words.get(value, value)]
     return fields
