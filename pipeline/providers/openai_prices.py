@@ -61,12 +61,13 @@ def edit_price(
     images: Sequence[tuple[int, int]],
     prompt: str,
     prices: Mapping[str, object],
+    high_fidelity: bool = True,
 ) -> Decimal | None:
     """The most that one image edit may cost in USD; None when that is not known.
 
     `size` reads `WIDTHxHEIGHT`; an empty or automatic one, or an automatic quality, counts as the dearest.
-    `images` are the width and height of the input images in pixels, sent with high fidelity. `prices` are
-    those of the account.
+    `images` are the width and height of the input images in pixels, sent with high fidelity unless said
+    otherwise. `prices` are those of the account.
     """
     flat, tokens = _found(model, prices)
     if flat is not None or tokens is None:
@@ -75,7 +76,7 @@ def edit_price(
     if output is None:
         return None
     text = ceil(len(prompt.encode()) / BYTES_PER_TOKEN)
-    return _cost(tokens, text, sum(map(_input_tokens, images)), output)
+    return _cost(tokens, text, sum(_input_tokens(image, high_fidelity) for image in images), output)
 
 
 def billed_price(model: str, usage: Mapping[str, object], prices: Mapping[str, object]) -> Decimal | None:
@@ -126,12 +127,11 @@ def _output_tokens(size: str, quality: str) -> int | None:
     return max(fitting, default=None)
 
 
-def _input_tokens(image: tuple[int, int]) -> int:
+def _input_tokens(image: tuple[int, int], high_fidelity: bool) -> int:
     short, long = sorted(image)
-    if short < 1:
-        return IMAGE_TOKENS + TILE_TOKENS + FIDELITY_OTHER
-    tiles = ceil(long * TILE / short / TILE)
-    return IMAGE_TOKENS + TILE_TOKENS * tiles + (FIDELITY_SQUARE if short == long else FIDELITY_OTHER)
+    tiles = ceil(long * TILE / short / TILE) if short >= 1 else 1
+    added = FIDELITY_SQUARE if short == long and short >= 1 else FIDELITY_OTHER
+    return IMAGE_TOKENS + TILE_TOKENS * tiles + (added if high_fidelity else 0)
 
 
 def _cost(prices: TokenPrices, text: int, image: int, output: int) -> Decimal:

@@ -38,6 +38,8 @@ CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 LEAST_TIMEOUT = 1  # seconds
+FIDELITIES = ("high", "low")  # how closely OpenAI looks at input images; low costs fewer tokens
+LEAST_SENT = 256  # pixels of the longer side of an input image; smaller ones show no face
 FLAT_PRICES = frozenset({"per_image"})
 MODEL_PRICES = FLAT_PRICES | {"text", "image", "output"}
 PRICE_EXAMPLE = '{"per_image": "0.05"} or {"a-model": {"per_image": "0.05"}}'
@@ -109,6 +111,11 @@ def config_faults(config: Mapping[str, object]) -> list[str]:
     look = config.get("look", AUTO)
     if not isinstance(look, str) or look not in LOOKS:
         faults.append(f"'look' is {look!r}, use one of {', '.join(LOOKS)}")
+    if config.get("input_fidelity", FIDELITIES[0]) not in FIDELITIES:
+        faults.append(f"'input_fidelity' is {config['input_fidelity']!r}, use one of {', '.join(FIDELITIES)}")
+    side = config.get("longest_side", LEAST_SENT)
+    if isinstance(side, bool) or not isinstance(side, int) or side < LEAST_SENT:
+        faults.append(f"'longest_side' is {side!r}, use a whole number of pixels from {LEAST_SENT}")
     if "workflow" in config:
         faults += workflow_faults(config["workflow"])
     prices = config.get("prices", {})

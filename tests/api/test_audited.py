@@ -45,7 +45,7 @@ def alice_api(project: Project) -> Api:
     return Api(make_token(user=User.objects.get(username="alice")))
 
 
-@pytest.mark.acceptance("U-02")
+@pytest.mark.acceptance("U-02", "W-33")
 def test_each_change_writes_one_event_that_says_who_made_it(things: Things, alice_api: Api) -> None:
     wrong = []
     for route in changing():

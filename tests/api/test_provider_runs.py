@@ -62,6 +62,7 @@ def everything(project: Project, run: Run) -> str:
     return "\n".join([*rows, store_for(project).read(run.run_log_path).decode()])
 
 
+@pytest.mark.acceptance("W-35")
 @pytest.mark.parametrize("code", KEYS)
 def test_a_run_with_each_service(bypass: Api, project: Project, code: str) -> None:
     scene = put_scene(project, number=3)

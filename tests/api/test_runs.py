@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -96,6 +97,7 @@ def test_the_jobs_of_a_run_have_a_route_of_their_own(project: Project, bypass: A
     assert body["jobs"] == bypass.get(f"{BASE}/{run.pk}").body["jobs"]
 
 
+@pytest.mark.acceptance("W-27")
 def test_winners_beside_failed_jobs_are_failed_on_the_wire_and_partial_for_people(
     project: Project, bypass: Api, use: Use
 ) -> None:
@@ -272,3 +274,25 @@ def test_a_verdict_is_seen(project: Project, bypass: Api) -> None:
     run = make_finished_run(project)
     reviews.approve(run.jobs.get(), by=OPERATOR)
     assert bypass.get(f"{BASE}/{run.pk}").body["jobs"][0]["verdict"] == "approved"
+
+
+@pytest.mark.acceptance("W-22")
+def test_every_moment_is_iso_8601_with_its_zone(project: Project, bypass: Api) -> None:
+    run = make_finished_run(project)
+    found: list[str] = []
+
+    def look(value: object) -> None:
+        if isinstance(value, dict):
+            found.extend(str(one) for key, one in value.items() if key.endswith(("_at", "timestamp")) and one)
+            for one in value.values():
+                look(one)
+        elif isinstance(value, list):
+            for one in value:
+                look(one)
+
+    for path in (BASE, f"{BASE}/{run.pk}", "/api/projects/saltmarsh/assets", "/api/projects"):
+        before = len(found)
+        look(bypass.get(path).body)
+        assert len(found) > before, path
+    for moment in found:
+        assert datetime.fromisoformat(moment).utcoffset() == timedelta(0), moment

@@ -174,6 +174,17 @@ def test_all_that_we_added_to_the_request_counts(
     assert bypass.post(TRIGGER, wrong).error[:3] == (400, "policy", "plan_changed")
 
 
+@pytest.mark.acceptance("A-07")
+def test_keys_that_nobody_reads_have_no_effect(project: Project, quay: str, bypass: Api) -> None:
+    smuggled = {"extra_args": ["--confirm-spend"], "args": "--mode run", "command": "rm", "argv": [1]}
+    plain, odd = (bypass.post(TRIGGER, body).body["run"] for body in (DRY, {**DRY, **smuggled}))
+    assert Run.objects.filter(run_mode="run").count() == 0
+    assert len(set(Run.objects.values_list("plan_hash", flat=True))) == 1
+    for shown in (plain, odd):
+        shown["settings_snapshot_json"]["timestamp"] = ""
+    assert plain["settings_snapshot_json"] == odd["settings_snapshot_json"]
+
+
 # --- Waiting ----------------------------------------------------------------------------------------
 
 
@@ -195,6 +206,7 @@ def test_who_waits_gets_the_finished_run(
     assert pauses == [0.1, pytest.approx(0.13)]
 
 
+@pytest.mark.acceptance("W-28")
 def test_a_run_that_failed_while_it_was_waited_for_is_an_error_that_names_it(
     project: Project, quay: str, bypass: Api, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +225,7 @@ def test_a_run_that_failed_while_it_was_waited_for_is_an_error_that_names_it(
     assert (store_for(project).root / run.run_log_path).is_file()
 
 
+@pytest.mark.acceptance("W-28")
 def test_what_the_guard_rejected_is_said_with_its_folder(
     project: Project, quay: str, bypass: Api, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,7 @@ def start_with_candidates(project: Project, n: int) -> Run:
     return make_run(project, candidates=n)
 
 
-@pytest.mark.acceptance("X-14")
+@pytest.mark.acceptance("X-14", "W-11")
 def test_alpha_of_the_cut_out_comes_through_upscale_and_colour(
     project: Project, use: Use, use_tools: UseTools
 ) -> None:
@@ -200,7 +200,7 @@ def test_the_answer_of_a_paid_backend_is_written_as_it_is(
 # --- Fallback and refine -------------------------------------------------------------------------
 
 
-@pytest.mark.acceptance("X-13")
+@pytest.mark.acceptance("X-13", "W-16")
 def test_the_first_backend_that_succeeds_counts_and_the_others_are_named(
     project: Project, use: Use, use_tools: UseTools
 ) -> None:
@@ -267,6 +267,7 @@ def test_a_refined_cut_out_replaces_the_unrefined_one(
     assert block["refine"]["tool"] == "openai"
 
 
+@pytest.mark.acceptance("W-15")
 def test_a_refine_pass_that_fails_and_need_not_succeed_leaves_the_cut_out(
     project: Project, use: Use, use_tools: UseTools
 ) -> None:
@@ -470,6 +471,7 @@ def test_a_step_whose_file_has_vanished_is_done_again_for_free(
     assert kept == [b"by hand"]
 
 
+@pytest.mark.acceptance("W-07", "W-08")
 def test_older_runs_keep_all_their_files_when_another_takes_their_names(
     project: Project, use: Use, use_tools: UseTools
 ) -> None:

@@ -91,6 +91,7 @@ def doubtful_run(project: Project, use: Use, **kwargs: int) -> tuple[Run, Attemp
 # --- Cancel -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("W-01")
 def test_a_canceled_run_ends_at_once_and_nothing_of_it_is_made(project: Project, use: Use) -> None:
     provider = use(FakeProvider())
     run = make_run(project, n_scenes=2)
@@ -278,6 +279,7 @@ def test_only_what_fits_the_state_is_done(project: Project, use: Use) -> None:
 # --- Retry --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance("W-37")
 def test_a_retry_calls_only_for_what_is_missing(project: Project, use: Use) -> None:
     provider = use(FakeProvider(answer=only_the_second(refuse)))
     run = make_run(project, n_scenes=3)

@@ -62,6 +62,7 @@ def test_the_provider_gets_the_scene_first_then_the_styles(project: Project, use
     assert [path.name for path in provider.requests[0].images] == ["scene 0.png", "style 0.png"]
 
 
+@pytest.mark.acceptance("W-36")
 def test_a_second_delivery_is_a_no_op(project: Project, use: Use) -> None:
     provider = use(FakeProvider())
     run = make_run(project)
@@ -70,6 +71,7 @@ def test_a_second_delivery_is_a_no_op(project: Project, use: Use) -> None:
     assert len(provider.requests) == 1
 
 
+@pytest.mark.acceptance("W-36")
 def test_only_one_worker_gets_a_candidate(project: Project) -> None:
     candidate = make_run(project).candidates.get()
     now = timezone.now()
@@ -77,6 +79,7 @@ def test_only_one_worker_gets_a_candidate(project: Project) -> None:
     assert [token is not None for token in tokens] == [True, False, False]
 
 
+@pytest.mark.acceptance("W-03")
 def test_a_failed_candidate_does_not_stop_the_others(project: Project, use: Use) -> None:
     calls = iter(range(100))
 
@@ -273,6 +276,7 @@ def test_a_guard_rejection_moves_the_file_to_the_archive(project: Project, use: 
     assert block["files"][0]["hard_fail_reasons"] == ["not_grayscale_like"]
 
 
+@pytest.mark.acceptance("W-07")
 def test_an_older_panel_of_the_same_name_keeps_its_picture(project: Project, use: Use) -> None:
     use(FakeProvider(answer=lambda request: png(number=1)))
     first = make_run(project)
@@ -374,6 +378,7 @@ def test_a_provider_error_leaves_no_open_attempt(project: Project, use: Use) -> 
     assert Attempt.objects.get().status == "failed"
 
 
+@pytest.mark.acceptance("W-20")
 def test_a_store_never_leaves_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = AssetStore(tmp_path)
     store.write("outputs/a.png", b"old")

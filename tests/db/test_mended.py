@@ -48,6 +48,7 @@ def stopped(project: Project, provider: FakeProvider) -> Run:
     return run
 
 
+@pytest.mark.acceptance("W-35")
 def test_a_stopped_run_goes_on_once_a_check_finds_that_the_account_works(
     project: Project, provider: FakeProvider, stopped: Run
 ) -> None:

@@ -54,6 +54,7 @@ def billed(use: Use) -> FakeProvider:
     return use(FakeProvider(repeatable=False))
 
 
+@pytest.mark.acceptance("W-09")
 @pytest.mark.parametrize("period", PERIODS)
 def test_a_run_over_the_budget_is_refused_and_leaves_nothing(
     project: Project, billed: FakeProvider, period: str
@@ -76,6 +77,7 @@ def test_what_is_held_back_counts_for_the_next_run(project: Project, billed: Fak
         make_run(project)
 
 
+@pytest.mark.acceptance("W-09")
 def test_after_settling_nothing_stays_reserved(project: Project, billed: FakeProvider) -> None:
     limit(project, per_day="0.16")
     work_through(make_run(project, n_scenes=2, candidates=2))
@@ -318,6 +320,10 @@ def test_an_unknown_price_refuses_and_is_never_0(
         ({"timeout": "soon"}, "timeout"),
         ({"timeout": -4}, "timeout"),
         ({"model": 5}, "model"),
+        ({"input_fidelity": "medium"}, "input_fidelity"),
+        ({"longest_side": 255}, "longest_side"),
+        ({"longest_side": "1024"}, "longest_side"),
+        ({"longest_side": True}, "longest_side"),
         ({"size": {"a": 1}}, "size"),
     ],
 )

@@ -291,6 +291,7 @@ def test_uploads_are_planned_under_the_names_people_gave_them(project: Project) 
     assert image.label == "Quay Wide 01"
 
 
+@pytest.mark.acceptance("W-08")
 def test_two_runs_of_one_moment_get_two_logs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now()
     monkeypatch.setattr("pipeline.services.runs.timezone.now", lambda: now)
@@ -301,6 +302,7 @@ def test_two_runs_of_one_moment_get_two_logs(project: Project, monkeypatch: pyte
 # --- What people say, and what they carry away ------------------------------------------------------
 
 
+@pytest.mark.acceptance("W-38")
 def test_another_candidate_can_be_picked(project: Project) -> None:
     job = make_finished_run(project, candidates=2).jobs.get()
     other = 2 if job.selected_candidate_index == 1 else 1

@@ -55,6 +55,7 @@ def let_time_pass() -> None:
     Attempt.objects.exclude(retry_at=None).update(retry_at=timezone.now() - timedelta(seconds=1))
 
 
+@pytest.mark.acceptance("W-02")
 def test_a_fault_of_the_server_is_tried_again_later_and_then_works(project: Project, use: Use) -> None:
     provider = use(FakeProvider(repeatable=False, answer=failing(unavailable(), unavailable())))
     run = make_run(project)
@@ -95,6 +96,7 @@ def test_the_third_failure_is_the_last(project: Project, use: Use) -> None:
     assert run.status == "running"
 
 
+@pytest.mark.acceptance("W-02")
 @pytest.mark.parametrize("error", [ProviderRefused("No", code="provider_refused")])
 def test_a_refusal_is_not_tried_again(project: Project, use: Use, error: Exception) -> None:
     provider = use(FakeProvider(repeatable=False, answer=failing(error)))
@@ -153,6 +155,7 @@ def begun(run_candidate: Candidate, *, at: datetime | None = None, status: str =
     )
 
 
+@pytest.mark.acceptance("W-05")
 def test_no_more_calls_at_once_than_the_account_bears(project: Project, use: Use) -> None:
     provider = use(FakeProvider(repeatable=False))
     save_account(project, "local", changes={"max_concurrency": 1}, by=OPERATOR)
@@ -282,6 +285,7 @@ def test_a_paid_step_that_was_refused_is_not_asked_again_after_a_death(project: 
     assert tool.calls == 1
 
 
+@pytest.mark.acceptance("W-16")
 def test_a_paid_step_waits_for_its_next_try_and_for_a_person(project: Project) -> None:
     candidate, store, token = leased(project)
     with pytest.raises(Deferred):

@@ -128,6 +128,7 @@ def test_an_odd_slug_is_refused_before_the_settings_are_read(project: Project, d
         trigger_run("SALTMARSH", DRY, by=OPERATOR)
 
 
+@pytest.mark.acceptance("W-29")
 def test_a_run_carries_the_slug_of_its_row_however_it_was_written(project: Project, quay: str) -> None:
     run = trigger_run("SaltMarsh", DRY, by=OPERATOR)
     assert log_of(run)["project"] == "saltmarsh"
@@ -144,6 +145,7 @@ def test_spending_is_checked_again_right_before_it(project: Project, quay: str, 
     assert (run.run_mode, run.status, provider.requests) == ("dry", "ok", [])
 
 
+@pytest.mark.acceptance("W-10")
 def test_a_plan_hash_and_a_sum_are_enforced_when_they_are_sent(project: Project, quay: str, use: Use) -> None:
     use(FakeProvider(repeatable=False))
     with pytest.raises(PlanChanged):
@@ -302,6 +304,7 @@ def test_a_missing_file_stops_a_paid_run_and_is_named_by_a_dry_one(project: Proj
     assert log_of(run)["warnings"] == told
 
 
+@pytest.mark.acceptance("W-06")
 def test_a_dry_run_says_that_it_could_not_be_paid_for(project: Project, quay: str, data_folder: Path) -> None:
     put(data_folder / "m.json", {"generation": {"max_candidates": 2}})
     request = replace(DRY, candidates=3, manifest_path="m.json")
@@ -420,7 +423,7 @@ def test_off_beats_the_layers_and_hides_its_companions(
     assert run.settings_snapshot["settings"]["postprocess.color"] == {"value": False, "layer": "request"}
 
 
-@pytest.mark.acceptance("S-16")
+@pytest.mark.acceptance("S-16", "W-17")
 def test_dry_and_paid_resolve_the_same_plan(project: Project, quay: str, data_folder: Path) -> None:
     steps = {"upscale": True, "upscale_backend": "pillow", "color": True, "color_profile": "cold_rain"}
     put(data_folder / "config/pipeline.settings.json", {"postprocess": steps})
@@ -442,6 +445,7 @@ def test_the_sync_is_asked_for_in_paid_runs_only(
     assert trigger_run(project, mode, by=OPERATOR).sync_s3 is False
 
 
+@pytest.mark.acceptance("W-01")
 def test_a_queued_run_is_answered_at_once(project: Project, quay: str) -> None:
     run = trigger_run(project, PAID, by=OPERATOR)
     answer = answer_of(run)
@@ -449,6 +453,7 @@ def test_a_queued_run_is_answered_at_once(project: Project, quay: str) -> None:
     assert "Jobs: 1 (run/queued)" in str(answer["stdout"])
 
 
+@pytest.mark.acceptance("W-39")
 def test_the_style_guide_is_one_of_the_universe(project: Project, quay: str) -> None:
     mine = StyleGuide.objects.create(project=project, name="Ink", instructions="Only ink.")
     other = StyleGuide.objects.create(project=make_project(name="Other"), name="Ink")

@@ -138,6 +138,7 @@ def test_the_image_given_is_not_changed_and_views_work() -> None:
     assert np.array_equal(rgb, before)
 
 
+@pytest.mark.acceptance("W-11")
 def test_alpha_comes_through() -> None:
     rgb = picture(5, blur=0)
     alpha = picture(6, blur=0)[..., 0]
@@ -147,6 +148,7 @@ def test_alpha_comes_through() -> None:
     assert np.array_equal(corrected[..., :3], apply_profile(rgb, profile))
 
 
+@pytest.mark.acceptance("W-12")
 def test_two_builtin_profiles_take_grey_over_the_default_limit() -> None:
     deltas = {name: round(delta_on_grey(profile), 4) for name, profile in BUILTIN_PROFILES.items()}
     assert deltas == {"neutral": 0, "cinematic_warm": 6.6667, "cold_rain": 6.6667}

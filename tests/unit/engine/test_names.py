@@ -33,6 +33,7 @@ def test_job_ids_of_the_reference(scene: str, wanted: str) -> None:
     assert job_id("style", 2, scene) == wanted
 
 
+@pytest.mark.acceptance("W-34")
 @given(scenes=st.lists(st.text(min_size=1), max_size=30))
 def test_job_ids_are_unique_and_safe_file_names(scenes: list[str]) -> None:
     ids = [job_id("time", position, scene) for position, scene in enumerate(scenes, start=1)]
@@ -40,7 +41,7 @@ def test_job_ids_are_unique_and_safe_file_names(scenes: list[str]) -> None:
     assert all(SAFE.fullmatch(key) and "__" not in key for key in ids)
 
 
-@pytest.mark.acceptance("X-03")
+@pytest.mark.acceptance("X-03", "W-34")
 @given(text=st.text())
 def test_sanitising_is_safe_and_changes_nothing_the_second_time(text: str) -> None:
     once = sanitised(text)
@@ -112,6 +113,7 @@ def test_archive_and_log_names() -> None:
     assert names.run_log_name(MOMENT) == "runs/run_2026-05-04T21-07-52-118Z.json"
 
 
+@pytest.mark.acceptance("W-21")
 def test_numbered_goes_on_until_a_name_is_free() -> None:
     taken = {"runs.d/run.json", "runs.d/run-2.json"}
     assert names.numbered("runs.d/run.json", taken.__contains__) == "runs.d/run-3.json"

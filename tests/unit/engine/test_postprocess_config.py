@@ -114,6 +114,7 @@ def test_the_refine_pass_must_agree_with_the_format(bg_remove: dict[str, Any], k
         effective_plan(merge([(REQUEST, SettingsLayer(bg_refine_openai=True)), *layers]), config)
 
 
+@pytest.mark.acceptance("W-18")
 def test_everything_wrong_and_unknown_is_found_at_once() -> None:
     findings = Findings("p.json")
     document = {

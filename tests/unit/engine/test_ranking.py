@@ -42,7 +42,7 @@ def test_rank_averages_the_excess_of_the_files_that_were_read() -> None:
     assert rank_of(report(), 2.0) == Rank.ZERO == ZERO
 
 
-@pytest.mark.acceptance("X-07")
+@pytest.mark.acceptance("X-07", "W-05")
 @given(
     results=st.lists(st.tuples(st.sampled_from(STATUSES), ranks), min_size=1, max_size=8),
     seed=st.integers(),
@@ -94,6 +94,7 @@ def test_what_must_not_happen_is_refused() -> None:
         run_status(["done", "running"])
 
 
+@pytest.mark.acceptance("W-27")
 @pytest.mark.parametrize(
     ("jobs", "status", "wire"),
     [

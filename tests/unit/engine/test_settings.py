@@ -86,6 +86,7 @@ def test_values_are_trimmed_and_words_take_any_case() -> None:
     assert layer.bg_remove_backends == ("rembg", "photoroom")
 
 
+@pytest.mark.acceptance("W-19")
 def test_unknown_keys_are_warned_of_with_the_nearest_known_one() -> None:
     _, findings = read({"manifest_pth": "x", "postprocess": {"colour": True, "zzz": 1}})
     assert [warning.message for warning in findings.warnings] == [

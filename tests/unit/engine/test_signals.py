@@ -98,6 +98,7 @@ def test_any_shape_is_looked_at(shape: tuple[int, int, int]) -> None:
     assert len(signals_of(np.zeros(shape, np.uint8), SIGNS)) == len(PIXEL_SIGNS)
 
 
+@pytest.mark.acceptance("W-14")
 def test_only_what_is_asked_for_is_looked_for_and_changes_the_verdict() -> None:
     blurred = np.asarray(cv2.GaussianBlur(PICTURES["day"], (0, 0), 6))
     plain = GuardSettings(True, False, 255, False)
