@@ -2,6 +2,7 @@ from django.urls import path
 
 from pipeline.views import (
     accounts,
+    colours,
     compose,
     control,
     files,
@@ -52,6 +53,8 @@ urlpatterns = [
     path("projects/<slug:slug>/settings", settings.settings, name="settings"),
     path("projects/<slug:slug>/settings/budget", settings.settings_budget, name="settings-budget"),
     path("projects/<slug:slug>/settings/tools", settings.tools, name="tools"),
+    path("projects/<slug:slug>/settings/colours", colours.colours, name="colours"),
+    path("projects/<slug:slug>/settings/colours/picture", colours.colour_picture, name="colour-picture"),
     path("projects/<slug:slug>/settings/accounts", accounts.accounts, name="accounts"),
     path("projects/<slug:slug>/settings/accounts/new", accounts.account_new, name="account-new"),
     path("projects/<slug:slug>/settings/accounts/of/<slug:code>", accounts.account_edit, name="account-edit"),

@@ -13,14 +13,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from pipeline.models.lab import LabWork
 from pipeline.providers.images import MAX_IMAGE_BYTES
 from pipeline.services import lab
-from pipeline.services.labtools import PROFILES, SCALES, TONES, UPSCALERS
+from pipeline.services.labtools import PROFILES, SCALES, UPSCALERS
 from pipeline.views.files import send_path
+from pipeline.views.tones import tone_lines
 from projects.access import LEAST_ROLE, Action, PageRequest, Role
 from projects.errors import KromaError, NotFound
 from projects.models import ReferenceSet, User
 
 Tool = LabWork.Tool
-WIDTH, HEIGHT = 256, 100  # of a histogram's drawing
 
 
 class LabForm(forms.Form):
@@ -109,7 +109,7 @@ def lab_work(request: PageRequest, pk: UUID) -> HttpResponse:
     context: dict[str, object] = {"work": work}
     if work.result:
         context |= {
-            "tones": {part: _drawn(work, part) for part in ("before", "after")},
+            "tones": {part: tone_lines(work.facts[part]["tones"]) for part in ("before", "after")},
             "sets": ReferenceSet.objects.filter(
                 project__memberships__user=request.principal.user, project__memberships__role__in=_EDITORS
             ).select_related("project"),
@@ -165,12 +165,3 @@ _EDITORS = [role.value for role in Role if role.rank <= LEAST_ROLE[Action.EDIT_L
 
 def _work(request: PageRequest, pk: UUID) -> LabWork:
     return get_object_or_404(LabWork.objects.visible_to(request.principal), pk=pk)
-
-
-def _drawn(work: LabWork, part: str) -> list[tuple[str, str]]:
-    """The tones before or after as lines of a drawing, each with its colour's name."""
-    step = WIDTH / (TONES - 1)
-    return [
-        (colour, " ".join(f"{n * step:.1f},{HEIGHT - value}" for n, value in enumerate(values)))
-        for colour, values in work.facts[part]["tones"].items()
-    ]
