@@ -10,6 +10,7 @@ from kroma_site.demo.scenes import SCENES
 from pipeline.engine.trigger import TriggerRequest
 from pipeline.models import Run
 from pipeline.providers.images import encode_png
+from pipeline.services.health import check_account
 from pipeline.services.planning import InputImage, PreparedRun
 from pipeline.services.references import FoundInput, add_images
 from pipeline.services.sources import Brought
@@ -55,6 +56,7 @@ def build() -> Project:
     )
     if not StyleGuide.objects.filter(project=project, name=GUIDE).exists():
         save_entry(project, StyleGuide(name=GUIDE, instructions=INSTRUCTIONS), by=by)
+    check_account(project, "local", by=by)
     for name, description, drawings in SETS:
         found = ReferenceSet.objects.filter(project=project, name=name).first()
         reference_set = found or save_entry(project, ReferenceSet(name=name, description=description), by=by)

@@ -71,7 +71,8 @@ def account_check(request: PageRequest, project: Project, code: str) -> HttpResp
     if code not in known_codes():
         raise Http404("No such provider")
     _say(request, check_account(project, code, by=request.principal))
-    return redirect("pipeline:accounts", project.slug)
+    back = "dashboard" if request.POST.get("back") == "dashboard" else "accounts"
+    return redirect(f"pipeline:{back}", project.slug)
 
 
 @never_cache

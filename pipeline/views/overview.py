@@ -14,7 +14,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from pipeline.models import Asset, Attempt, Candidate, CostEvent, Run, RunJob
-from pipeline.services.health import broken_accounts
+from pipeline.services.configuration import load
+from pipeline.services.health import broken_accounts, last_checks
 from projects.access import Action, PageRequest, allows, project_page
 from projects.models import AuditEvent, Character, Project, ReferenceItem, ReferenceSet, StyleGuide
 
@@ -37,6 +38,7 @@ class Step:
     url: str = ""
     optional: bool = False
     is_next: bool = False
+    check: str = ""  # the provider whose account can be asked here
 
 
 @require_safe
@@ -143,13 +145,20 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
     return [replace(step, is_next=step is following) for step in steps]
 
 
-def _provider_step(project: Project) -> Step:
-    """The first step: done while no account is known to be broken."""
+def _provider_step(project: Any) -> Step:
+    """The first step: done once the provider of the settings was found to work, or has made a run."""
     url = reverse("pipeline:accounts", args=[project.slug])
     if broken := broken_accounts(project):
         told = "; ".join(f"{one.provider_code}: {one.message}" for one in broken)
         return Step("Provider", f"{told}. Mend it, and make what is missing again.", done=False, url=url)
-    return Step("Provider", "Local renderer: free, runs here, needs no key.", done=True, url=url)
+    code = load(project).provider_code
+    found = last_checks(project).get(code)
+    if found is None and not project.n_runs:
+        text = (
+            f"{code} makes the images unless you choose another. See if it works: it costs nothing."
+        )
+        return Step("Provider", text, done=False, url=url, check=code)
+    return Step("Provider", f"{code}: {found.message}." if found else f"{code} works.", done=True, url=url)
 
 
 def _with_totals(projects: QuerySet[Project]) -> QuerySet[Project, Any]:

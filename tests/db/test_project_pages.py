@@ -223,6 +223,14 @@ def next_step(client: Client, project: Project) -> str:
 
 
 def test_the_journey_goes_on_from_what_exists(alice_client: Client, project: Project) -> None:
+    assert next_step(alice_client, project) == "Provider"
+    page = alice_client.get(reverse("pipeline:dashboard", args=[project.slug])).content.decode()
+    assert "Check local" in page
+    check = reverse("pipeline:account-check", args=[project.slug, "local"])
+    told = alice_client.post(check, {"back": "dashboard"}, follow=True)
+    assert told.redirect_chain[-1][0] == reverse("pipeline:dashboard", args=[project.slug])
+    assert "runs on this machine, free" in told.content.decode()
+    assert "Check local" not in told.content.decode()
     assert next_step(alice_client, project) == "References and style"
     scenes = make_set(project=project)
     ReferenceItem.objects.create(project=project, reference_set=scenes, label="quay", content_uri="a.png")
