@@ -23,7 +23,7 @@ from pipeline.tools.weights import lacking
 FIND, READ = "ocr_det.onnx", "ocr_rec.onnx"
 FILES = (FIND, READ)
 LEAST_SIDE = 736  # the shorter side at which lettering is looked for, in pixels; the nets were trained so
-MOST_SIDE = 1600  # of the longer one: bounds the time and the memory for any picture
+MOST_SIDE = 1024  # of the longer one: bounds the time and the memory for any picture
 _STEP = 32  # both sides must be a multiple of it
 # Of the finding net's answer, as PP-OCR uses it: what counts as lettering, how sure a line must be, and by
 # how much a line is larger than its core, which is all that the net marks.

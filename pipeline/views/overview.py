@@ -154,9 +154,7 @@ def _provider_step(project: Any) -> Step:
     code = load(project).provider_code
     found = last_checks(project).get(code)
     if found is None and not project.n_runs:
-        text = (
-            f"{code} makes the images unless you choose another. See if it works: it costs nothing."
-        )
+        text = f"{code} makes the images unless you choose another. See if it works: it costs nothing."
         return Step("Provider", text, done=False, url=url, check=code)
     return Step("Provider", f"{code}: {found.message}." if found else f"{code} works.", done=True, url=url)
 

@@ -10,6 +10,7 @@ from PIL import Image
 from pipeline.tools.base import ToolFailed
 from pipeline.tools.waifu2x import ANIME, CUNET, PHOTO, Net, Waifu2x, doubled, net_named
 from pipeline.tools.weights import WEIGHTS
+from tests.photographs import NAMES, photograph
 from tests.unit.tools.apart import PRINT_PEAK, run_apart
 from tests.unit.tools.drawings import Array, panel
 
@@ -32,6 +33,14 @@ def test_a_drawing_is_at_least_2_db_nearer_than_by_lanczos(models: Path, net: Ne
     small = resized(original, 0.5, Image.Resampling.BICUBIC)
     ours = Waifu2x(models, net, 2).apply(small)
     assert ours.shape == original.shape
+    assert psnr(ours, original) >= psnr(resized(small, 2, LANCZOS), original) + 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_photograph_is_at_least_2_db_nearer_than_by_lanczos(models: Path, name: str) -> None:
+    original = photograph(name)
+    small = resized(original, 0.5, Image.Resampling.BICUBIC)
+    ours = Waifu2x(models, PHOTO, 2).apply(small)
     assert psnr(ours, original) >= psnr(resized(small, 2, LANCZOS), original) + 2
 
 
