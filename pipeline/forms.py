@@ -5,9 +5,9 @@ from typing import Any
 
 from django import forms
 
-from pipeline.engine.names import STAGES, TIMES, WEATHERS
+from pipeline.engine.names import FIDELITIES, STAGES, TIMES, WEATHERS
 from pipeline.engine.settings import BG_BACKENDS, UPSCALE_BACKENDS, SettingsLayer
-from pipeline.engine.trigger import CANDIDATES_ASKED, LARGEST_SEED, TriggerRequest
+from pipeline.engine.trigger import CANDIDATES_ASKED, LARGEST_SEED, PROVIDER_OPTIONS, TriggerRequest
 from pipeline.providers.registry import provider_codes
 from pipeline.services.configuration import Configuration
 from pipeline.services.planning import InputImage
@@ -58,6 +58,16 @@ class RunForm(forms.Form):
     styles = forms.ModelMultipleChoiceField(ReferenceItem.objects.none(), required=False)
     provider_code = forms.ChoiceField(
         required=False, label="Made by", help_text="What it does and can't do stands in the plan."
+    )
+    model = forms.CharField(required=False, max_length=PROVIDER_OPTIONS["model"])
+    size = forms.CharField(required=False, max_length=PROVIDER_OPTIONS["size"], help_text="As 1024x1536.")
+    quality = forms.CharField(
+        required=False, max_length=PROVIDER_OPTIONS["quality"], help_text="As low, medium or high."
+    )
+    input_fidelity = forms.ChoiceField(
+        choices=[("", "as the account says"), *((word, word) for word in FIDELITIES)],
+        required=False,
+        label="Fidelity to the input images",
     )
     candidates = forms.TypedChoiceField(
         choices=[(n, str(n)) for n in range(1, CANDIDATES_ASKED + 1)],
@@ -150,11 +160,17 @@ class RunForm(forms.Form):
                 bg_remove_backends=tuple(data["bg_remove_backends"]) or None,
             ),
             provider_code=data["provider_code"],
+            provider_options={name: data[name] for name in PROVIDER_OPTIONS if data[name]},
             seed=data["seed"],
             storage_sync_s3=data.get("sync_s3", False),
             style_guide_id=str(data["style_guide"].pk) if data["style_guide"] else "",
         )
         return request, scenes | styles
+
+    @property
+    def options_chosen(self) -> bool:
+        """Whether something is asked of the provider that its account does not say."""
+        return any(self[name].value() for name in PROVIDER_OPTIONS)
 
     @property
     def steps_chosen(self) -> bool:

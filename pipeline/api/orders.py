@@ -64,6 +64,23 @@ class PostprocessIn(BaseModel):
     config_path: Reference | None = Field(None, description="A post-process file, below the app root.")
 
 
+class ProviderOptionsIn(BaseModel):
+    """What this run chooses instead of the provider's account, where the provider offers the choice."""
+
+    model: StrictStr | None = Field(
+        None, max_length=100, description="The provider's name of it.", examples=["gpt-image-1"]
+    )
+    size: StrictStr | None = Field(
+        None, max_length=20, description="Width and height in pixels.", examples=["1024x1536"]
+    )
+    quality: StrictStr | None = Field(
+        None, max_length=20, description="The provider's word for it.", examples=["medium"]
+    )
+    input_fidelity: Literal["high", "low"] | None = Field(
+        None, description="How closely the input images are looked at; low costs less."
+    )
+
+
 class TriggerIn(BaseModel):
     """What a run is to be made of: either `input` or `scene_refs`, and how.
 
@@ -113,6 +130,9 @@ class TriggerIn(BaseModel):
     project_settings_path: StrictStr | None = Field(None, description="Other settings of the project.")
     provider_code: StrictStr | None = Field(
         None, description="Who makes the images; as the settings say if left out.", examples=["local"]
+    )
+    provider_options: ProviderOptionsIn | None = Field(
+        None, description="What this run chooses instead of the provider's account."
     )
     seed: StrictInt | None = Field(0, ge=0, le=LARGEST_SEED, description="Another number, other images.")
     style_guide_id: StrictStr | None = Field(

@@ -11,6 +11,8 @@ from pipeline.engine.postprocess import PostprocessPlan
 STAGES = ("style", "time", "weather")
 TIMES = ("day", "night")
 WEATHERS = ("clear", "rain")
+# How closely a provider looks at the input images, where it offers a choice; low costs fewer tokens.
+FIDELITIES = ("high", "low")
 
 OUTPUTS = "outputs"
 RUNS = "runs"

@@ -4,14 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 
-from pipeline.engine.names import STAGES, TIMES, WEATHERS
+from pipeline.engine.names import FIDELITIES, STAGES, TIMES, WEATHERS
 from pipeline.engine.planning import CANDIDATE_CEILING, MODES
 from pipeline.engine.settings import BG_BACKENDS, UPSCALE_BACKENDS, SettingsLayer
 
 CANDIDATES_ASKED = 6  # most that a request may ask for, whatever the manifest says
 LARGEST_SEED = 2**63 - 1  # what the database holds
 LARGEST_LIMIT = 2**31 - 1
+# What a run may choose instead of the account, and the longest text of each.
+PROVIDER_OPTIONS: Mapping[str, int] = MappingProxyType(
+    {"model": 100, "size": 20, "quality": 20, "input_fidelity": 20}
+)
 LARGEST_SUM = Decimal(10) ** 12  # USD
 
 WRONG_TYPE, INVALID_MODE, INVALID, NOT_CONFIRMED = (
@@ -63,6 +68,7 @@ class TriggerRequest:
     app_settings_path: str = ""
     project_settings_path: str = ""
     provider_code: str = ""
+    provider_options: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     style_guide_id: str = ""
     plan_hash: str = ""
@@ -153,6 +159,13 @@ def _check_additions(request: TriggerRequest) -> None:
         if text is not None and not text.strip():
             shown = "config_path" if name == "postprocess_config_path" else name
             raise TriggerError(f"Field 'postprocess.{shown}' must not be blank")
+    for name, text in request.provider_options.items():
+        if len(text) > PROVIDER_OPTIONS[name]:
+            raise TriggerError(
+                f"Field 'provider_options.{name}' must have at most {PROVIDER_OPTIONS[name]} characters"
+            )
+    if request.provider_options.get("input_fidelity", FIDELITIES[0]) not in FIDELITIES:
+        raise TriggerError(_one_of("provider_options.input_fidelity", FIDELITIES))
     if not 0 <= request.seed <= LARGEST_SEED:
         raise TriggerError("Field 'seed' must be between 0 and 2^63 - 1")
     if request.max_cost_usd is not None and not 0 <= request.max_cost_usd <= LARGEST_SUM:
@@ -173,6 +186,7 @@ def _check_refs(name: str, refs: Sequence[str] | None) -> None:
 def _typed(payload: Mapping[str, object]) -> TriggerRequest:
     read = _Fields(payload)
     post = _Fields(read.mapping("postprocess"), prefix="postprocess.")
+    options = _Fields(read.mapping("provider_options"), prefix="provider_options.")
     return TriggerRequest(
         mode=read.text("mode").lower() or "dry",
         confirm_spend=read.flag("confirm_spend") or False,
@@ -200,6 +214,7 @@ def _typed(payload: Mapping[str, object]) -> TriggerRequest:
         app_settings_path=read.text("app_settings_path"),
         project_settings_path=read.text("project_settings_path"),
         provider_code=read.text("provider_code"),
+        provider_options={name: text for name in PROVIDER_OPTIONS if (text := options.text(name))},
         seed=read.whole("seed") or 0,
         style_guide_id=read.text("style_guide_id"),
         plan_hash=read.text("plan_hash"),

@@ -59,7 +59,7 @@ class OpenAIProvider:
             "provider": self.code,
             **self._chosen,
             "input_fidelity": self._fidelity,
-            **({"longest_side": self._longest_side} if self._longest_side else {}),
+            "longest_side": self._longest_side,
             "base_url": self._access.base_url,
             "prices_of": PRICES_OF,
             "uses_prompt": True,

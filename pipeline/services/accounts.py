@@ -9,6 +9,7 @@ from types import MappingProxyType
 from django.conf import settings
 from dotenv import dotenv_values
 
+from pipeline.engine.names import FIDELITIES
 from pipeline.models import Run
 from pipeline.providers.base import NO_ACCESS, Access
 from pipeline.providers.comfyworkflow import workflow_faults
@@ -38,7 +39,8 @@ CONFIG_VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 LEAST_TIMEOUT = 1  # seconds
-FIDELITIES = ("high", "low")  # how closely OpenAI looks at input images; low costs fewer tokens
+# What of a configuration makes the pictures, so that a run keeps it from its plan on.
+PLANNED = frozenset({"look", "input_fidelity", "longest_side"})
 LEAST_SENT = 256  # pixels of the longer side of an input image; smaller ones show no face
 FLAT_PRICES = frozenset({"per_image"})
 MODEL_PRICES = FLAT_PRICES | {"text", "image", "output"}
@@ -79,10 +81,11 @@ def access_to(project: Project, provider_code: str, *, key_env: str = "") -> Acc
 
 
 def access_of_run(run: Run) -> Access:
-    """As `access_to` for the provider of a run, which draws in the look that was planned. Raises as it."""
+    """As `access_to` for the provider of a run, with what was planned of its configuration. Raises as it."""
     access = access_to(run.project, run.provider_code)
-    planned = run.settings_snapshot.get("provider", {}).get("look")
-    return replace(access, config={**access.config, "look": planned}) if planned else access
+    planned = run.settings_snapshot.get("provider", {})
+    kept = {name: planned[name] for name in PLANNED & set(planned)}
+    return replace(access, config={**access.config, **kept})
 
 
 def _check_patience(provider_code: str, seconds: object) -> None:

@@ -1,7 +1,7 @@
 """From an order to a plan with its price: the same for a preview, a dry run and a paid run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 
@@ -71,6 +71,7 @@ class RunOrder:
     batch_limit: int | None = None
     jobs: tuple[OrderedJob, ...] = ()
     sync_s3: bool = False
+    provider_options: Mapping[str, str] = field(default_factory=dict)  # instead of the account's
 
     @property
     def images(self) -> tuple[InputImage, ...]:
@@ -138,6 +139,8 @@ def prepare_run(
             f"'candidates' is {plan.n_candidates}, more than 'generation.max_candidates' "
             f"({plan.max_candidates}): the same run would be refused if it were to make images"
         )
+    if unused := sorted(set(order.provider_options) - set(description)):
+        warnings.append(f"{provider.code} has no choice of {', '.join(unused)}: what is said is ignored")
     if order.style_guide and order.style_guide.instructions.strip() and provider.code == "local":
         warnings.append(
             "The local renderer looks at images only: it records the prompt and ignores its words"
@@ -221,7 +224,10 @@ def _planned(
     )
     try:
         code = configuration.provider_code
-        provider = provider_for(code, access_to(project, code))
+        access = access_to(project, code)
+        if order.provider_options:
+            access = replace(access, config={**access.config, **order.provider_options})
+        provider = provider_for(code, access)
         plan = plan_run(request, configuration.manifest, settled.plan)
     except (PlanningError, UnknownProvider) as error:
         raise PlanRefused(str(error)) from error

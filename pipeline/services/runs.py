@@ -340,6 +340,7 @@ def _write_rows(prepared: PreparedRun, *, by: Principal, status: str) -> Run:
             "settings": prepared.configuration.effective.as_dict(),
             "output_guard": plan.guard.as_dict(),
             "provider": dict(prepared.provider),
+            **({"provider_options": dict(order.provider_options)} if order.provider_options else {}),
             "price_known": prepared.price_usd is not None,
             "warnings": list(prepared.warnings),
         },

@@ -283,6 +283,7 @@ def _order(
         batch_limit=request.batch_limit,
         jobs=jobs,
         sync_s3=request.storage_sync_s3,
+        provider_options=request.provider_options,
     )
     return order, tuple(sources.brought)
 

@@ -203,6 +203,7 @@ def _as_before(run: Run) -> dict[str, list[str]]:
         "sync_s3": ["on"] if run.sync_s3 else [],
         "scenes": [str(item.pk) for item in items if item.content_uri in scenes],
         "styles": [str(item.pk) for item in items if item.content_uri in styles],
+        **{name: [text] for name, text in run.settings_snapshot.get("provider_options", {}).items()},
         **_steps_as_before(run),
     }
 

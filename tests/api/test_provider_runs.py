@@ -85,6 +85,54 @@ def test_a_run_with_each_service(bypass: Api, project: Project, code: str) -> No
         assert attempts[code].usage["input_tokens"] == 640
 
 
+def test_a_run_may_choose_model_size_quality_and_fidelity_instead_of_the_account(
+    bypass: Api, project: Project
+) -> None:
+    scene = put_scene(project)
+    options = {"model": "gpt-image-1", "size": "1024x1024", "quality": "low", "input_fidelity": "low"}
+    with service_of("openai") as service:
+        service.account["config"] = {}
+        path = set_up(bypass, project, service)
+        asked: dict[str, object] = {"scene_refs": [scene.path], "provider_code": "openai"}
+        usual = bypass.post(f"{path}/runs/trigger", asked).body["run"]
+        chosen = {**asked, "provider_options": options, "mode": "run", "confirm_spend": True}
+        run = Run.objects.get(pk=bypass.post(f"{path}/runs/trigger", chosen).body["run_id"])
+        assert 0 < run.estimate_usd < Run.objects.get(pk=usual["id"]).estimate_usd
+        # What the account says by now does not count: the run is worked on as it was planned.
+        changed = {"input_fidelity": "high", "quality": "high"}
+        bypass.put(f"{path}/provider-accounts/openai", {"config_json": changed})
+        work_through(run)
+        (request,) = [one for one in service.server.requests if one.method == "POST"]
+    assert options.items() <= request.fields.items()
+    assert (run.status, run.image_size, run.image_quality) == ("ok", "1024x1024", "low")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"input_fidelity": "medium"}, "'provider_options.input_fidelity' must be one of: high, low"),
+        ({"model": "m" * 101}, "'provider_options.model' must have at most 100 characters"),
+        ({"size": 5}, "provider_options.size"),
+        ("gpt", "provider_options"),
+    ],
+)
+def test_options_that_can_not_be_are_named(bypass: Api, project: Project, options: object, text: str) -> None:
+    scene = put_scene(project)
+    asked = {"scene_refs": [scene.path], "provider_options": options}
+    answer = bypass.post(f"/api/projects/{project.slug}/runs/trigger", asked)
+    assert answer.status in (400, 422)
+    assert text in answer.error[3]
+    assert not Run.objects.exists()
+
+
+def test_options_that_a_provider_does_not_have_are_told(bypass: Api, project: Project) -> None:
+    scene = put_scene(project)
+    asked = {"scene_refs": [scene.path], "provider_options": {"model": "x", "unknown": "y"}}
+    answer = bypass.post(f"/api/projects/{project.slug}/runs/trigger", asked).body
+    told = answer["pipeline_trigger"]["stderr"]
+    assert "local has no choice of model: what is said is ignored" in told
+
+
 @pytest.mark.acceptance("W-04")
 def test_a_wrong_key_stops_the_run_and_the_right_one_lets_it_go_on(bypass: Api, project: Project) -> None:
     scene = put_scene(project)

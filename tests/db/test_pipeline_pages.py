@@ -587,3 +587,22 @@ def test_a_canceled_candidate_is_told_apart(vic_client: Client, project: Project
     text = vic_client.get(run.get_absolute_url()).content.decode()
     assert "Canceled. What was finished before is kept." in text
     assert run.estimate_usd == Decimal(0)
+
+
+def test_the_composer_asks_for_a_provider_and_its_choices_and_they_come_back(
+    erin_client: Client, project: Project, scenes: ReferenceSet
+) -> None:
+    url = reverse("pipeline:run-new", args=[project.slug])
+    options = {"model": "m-1", "size": "640x640", "quality": "low", "input_fidelity": "low"}
+    chosen = order(scenes, provider_code="local")
+    assert erin_client.post(url, {**chosen, **options, "do": "dry"}).status_code == 302
+    run = Run.objects.get()
+    assert run.settings_snapshot["provider_options"] == options
+    told = " ".join(run.settings_snapshot["warnings"])
+    assert "local has no choice of input_fidelity, model, quality, size" in told
+    form = erin_client.get(url, {"again": str(run.pk)}).context["form"]
+    assert {name: form[name].value() for name in options} == options
+    assert form["provider_code"].value() == "local"
+    wrong = erin_client.post(url, {**chosen, "input_fidelity": "medium", "do": "dry"})
+    assert wrong.status_code == 422
+    assert Run.objects.count() == 1

@@ -16,7 +16,7 @@ from pipeline.engine.errors import PlanningError
 from pipeline.engine.jobs import ReadyJob, read_jobs
 from pipeline.engine.names import STAGES, TIMES, WEATHERS
 from pipeline.engine.settings import UPSCALE_BACKENDS, SettingsLayer
-from pipeline.engine.trigger import LARGEST_SEED, TriggerRequest
+from pipeline.engine.trigger import LARGEST_SEED, PROVIDER_OPTIONS, TriggerRequest
 from pipeline.models import Run
 from pipeline.services.budgets import price_in_words
 from pipeline.services.configuration import Places, validate
@@ -160,6 +160,9 @@ def _add_run_options(parser: ArgumentParser) -> None:
     parser.add_argument("--style-guide", default="", metavar="NAME")
     parser.add_argument("--batch-limit", type=int, metavar="N", help="most scenes of one run")
     parser.add_argument("--provider", default="", metavar="CODE")
+    for name in PROVIDER_OPTIONS:
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, default="", metavar="WORD", help="instead of the account's")
     _add_step_options(parser.add_argument_group("steps after generation, else as the settings say"))
     add_file_options(parser.add_argument_group("files instead of the usual ones"))
     parser.add_argument("--workers", type=worker_count, default=settings.WORKERS, metavar="N")
@@ -197,6 +200,7 @@ def _request(mode: str, options: dict[str, Any], *, scenes: Brought, styles: Bro
         app_settings_path=options["app_settings"].strip(),
         project_settings_path=options["project_settings"].strip(),
         provider_code=options["provider"].strip(),
+        provider_options={name: word for name in PROVIDER_OPTIONS if (word := options[name].strip())},
         seed=options["seed"],
         batch_limit=options["batch_limit"],
         storage_sync_s3=options["sync_s3"],
