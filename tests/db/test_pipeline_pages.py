@@ -26,6 +26,7 @@ from pipeline.store import store_for
 from projects.access import OPERATOR
 from projects.models import Project, ReferenceItem, ReferenceSet
 from tests.factories import make_finished_run, make_project, make_run, make_set, make_user, png, upload
+from tests.fakes import FakeProvider, Use
 
 HTMX = {"HTTP_HX_REQUEST": "true"}  # what htmx sends
 
@@ -552,7 +553,10 @@ def count(client: Client, url: str) -> int:
     ],
     ids=["run", "run-list", "review", "run-review", "run-poll"],
 )
-def test_queries_do_not_grow(alice_client: Client, project: Project, url_of: Callable[[Run], str]) -> None:
+def test_queries_do_not_grow(
+    alice_client: Client, project: Project, use: Use, url_of: Callable[[Run], str]
+) -> None:
+    use(FakeProvider())
     run = make_finished_run(project, n_scenes=2)
     few = count(alice_client, url_of(run))
     larger = make_finished_run(project, n_scenes=6, candidates=3)

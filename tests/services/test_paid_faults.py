@@ -135,6 +135,8 @@ def test_a_hundred_images_and_twenty_kills(studio: Studio, bank: Bank, record_pr
     bank.delay = 0.3
     starting = studio.start_run(scenes)
     workers = [studio.worker() for _ in range(3)]
+    # Before the run is planned nothing is left either, and all twenty would be killed at once.
+    until(lambda: bool(studio.states()), studio.why(workers))
     for _ in range(20):
         at_least = bank.books.asked.total() + chance.randint(1, 5)
         until(lambda n=at_least: bank.books.asked.total() >= n or not studio.left(), studio.why(workers))
