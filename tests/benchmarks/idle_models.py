@@ -9,9 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import django
+
+if TYPE_CHECKING:
+    from pipeline.tools.base import Pixels
 
 SIZE = (768, 1152)  # pixels of the picture
 
@@ -25,19 +30,24 @@ def resident() -> float:
 def measure(name: str) -> None:
     import numpy as np  # noqa: PLC0415 - in the process that is measured
 
+    from pipeline.providers.local.style import StyleNet  # noqa: PLC0415
     from pipeline.tools import loaded  # noqa: PLC0415
+    from pipeline.tools.lettering import Reader  # noqa: PLC0415
     from pipeline.tools.matting import OURS, Rembg  # noqa: PLC0415
     from pipeline.tools.waifu2x import ANIME, CUNET, PHOTO, Waifu2x  # noqa: PLC0415
 
     models = Path(os.environ["KROMA_TEST_MODELS"])
-    tools = {
-        "u2netp": Rembg(models, OURS),
-        **{net.name: Waifu2x(models, net, 2) for net in (ANIME, PHOTO, CUNET)},
+    style = StyleNet(models)
+    uses: dict[str, Callable[[Pixels], object]] = {
+        "u2netp": Rembg(models, OURS).apply,
+        **{net.name: Waifu2x(models, net, 2).apply for net in (ANIME, PHOTO, CUNET)},
+        "style net": lambda pixels: style.painted(pixels, [pixels], [1.0], 0.5),
+        "lettering": Reader(models).read,
     }
     picture = np.full((SIZE[1], SIZE[0], 3), 255, np.uint8)
     picture[300:900, 200:600] = (40, 60, 90)
     before = resident()
-    tools[name].apply(picture)
+    uses[name](picture)
     used = resident()
     held = loaded.models
     held._idle = 0.0
@@ -53,7 +63,7 @@ def main() -> None:
     if not os.environ.get("KROMA_TEST_MODELS"):
         sys.stdout.write("Skipped: KROMA_TEST_MODELS names no folder with model files\n")
         return
-    for name in ("u2netp", "waifu2x_anime", "waifu2x_photo", "waifu2x_cunet"):
+    for name in ("u2netp", "waifu2x_anime", "waifu2x_photo", "waifu2x_cunet", "style net", "lettering"):
         subprocess.run([sys.executable, "-m", "tests.benchmarks.idle_models", name], check=True)
 
 
