@@ -20,10 +20,7 @@ from numpy.typing import NDArray
 
 BLANK, BLURRED, NOISY, BLOCKY = "blank", "blurred", "noisy", "blocky"
 TEXT, SMALL, SHAPE = "text", "small", "shape"
-LIKELY_TEXT, SURE_TEXT = (
-    0.7,
-    0.9,
-)  # certainty of the reader: from the first a warning, from the second a fault
+LIKELY_TEXT, SURE_TEXT = 0.7, 0.9  # certainty of the reader, for a warning and for a fault
 LEAST_LETTERS = 3  # letters and digits; less is read into strokes and hatching
 STRETCHED = 0.02  # by how much the proportions may differ: rounding to whole pixels makes up to 0.01
 LONGEST_SIDE = 1024  # pixels that are looked at; only blockiness needs the picture as it is
@@ -55,7 +52,7 @@ class Expected:
 
     size: tuple[int, int] | None = None
     min_side: int = 0
-    read: "Callable[[NDArray[np.uint8]], Sequence[Word]] | None" = None
+    read: Callable[[NDArray[np.uint8]], Sequence[Word]] | None = None
 
 
 NOTHING = Expected()

@@ -1,6 +1,5 @@
 """Whether a project's accounts work: asked for nothing, kept with its time, said in words."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -71,12 +70,6 @@ def check_changed() -> int:
 def last_checks(project: Project) -> dict[str, AccountHealth]:
     """What the last check of each account found, by its code."""
     return {row.provider_code: row for row in AccountHealth.objects.filter(project=project)}
-
-
-def broken_accounts(project: Project, codes: Iterable[str] | None = None) -> list[AccountHealth]:
-    """The accounts whose last check failed."""
-    found = AccountHealth.objects.filter(project=project, ok=False)
-    return list(found if codes is None else found.filter(provider_code__in=list(codes)))
 
 
 def _asked(project: Project, code: str) -> Health:

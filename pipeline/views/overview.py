@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from pipeline.models import Asset, Attempt, Candidate, CostEvent, Run, RunJob
 from pipeline.services.configuration import load
-from pipeline.services.health import broken_accounts, last_checks
+from pipeline.services.health import last_checks
 from projects.access import Action, PageRequest, allows, project_page
 from projects.models import AuditEvent, Character, Project, ReferenceItem, ReferenceSet, StyleGuide
 
@@ -148,11 +148,12 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
 def _provider_step(project: Any) -> Step:
     """The first step: done once the provider of the settings was found to work, or has made a run."""
     url = reverse("pipeline:accounts", args=[project.slug])
-    if broken := broken_accounts(project):
+    checks = last_checks(project)
+    if broken := [check for check in checks.values() if not check.ok]:
         told = "; ".join(f"{one.provider_code}: {one.message}" for one in broken)
         return Step("Provider", f"{told}. Mend it, and make what is missing again.", done=False, url=url)
     code = load(project).provider_code
-    found = last_checks(project).get(code)
+    found = checks.get(code)
     if found is None and not project.n_runs:
         text = f"{code} makes the images unless you choose another. See if it works: it costs nothing."
         return Step("Provider", text, done=False, url=url, check=code)

@@ -80,6 +80,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             process.stdout.close()
 
 
+def enter_new_universe(page: Page, workspace: Workspace, *, set_name: str) -> None:
+    """Sign in for the first time, make the universe Dyke and an empty reference set, and stand before it."""
+    page.goto(workspace.signin_url)
+    page.goto(f"{workspace.url}/projects/new")
+    page.get_by_label("Name").fill("Dyke")
+    page.get_by_role("button", name="Create universe").click()
+    page.goto(f"{workspace.url}/projects/dyke/library/reference-sets/new")
+    page.get_by_label("Name").fill(set_name)
+    page.locator("main form").get_by_role("button").first.click()
+
+
 def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> None:
     for line in process.stdout or ():
         lines.put(line)

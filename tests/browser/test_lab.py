@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Workspace
+from tests.browser.conftest import Workspace, enter_new_universe
 from tests.browser.test_journey import DESK, LONG, PHONE
 from tests.pictures import png
 
@@ -16,13 +16,7 @@ def test_an_image_is_changed_compared_and_kept(
     workspace: Workspace, page: Page, complaints: list[str], tmp_path: Path
 ) -> None:
     page.set_viewport_size(DESK)
-    page.goto(workspace.signin_url)
-    page.goto(f"{workspace.url}/projects/new")
-    page.get_by_label("Name").fill("Dyke")
-    page.get_by_role("button", name="Create universe").click()
-    page.goto(f"{workspace.url}/projects/dyke/library/reference-sets/new")
-    page.get_by_label("Name").fill("Plates")
-    page.locator("main form").get_by_role("button").first.click()
+    enter_new_universe(page, workspace, set_name="Plates")
     page.locator(".menu-button").click()
     page.get_by_role("link", name="Lab").click()
     expect(page.get_by_label("Colour profile")).to_be_hidden()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Workspace
+from tests.browser.conftest import Workspace, enter_new_universe
 from tests.comfy import WORKFLOW
 from tests.factories import png
 from tests.services_of_others import KEYS, WRONG_KEY, Service, service_of
@@ -25,13 +25,7 @@ def universe(workspace: Workspace) -> str:
 @pytest.fixture
 def inside(workspace: Workspace, page: Page, tmp_path: Path) -> Page:
     """Signed in, with a universe and one scene in it."""
-    page.goto(workspace.signin_url)
-    page.goto(f"{workspace.url}/projects/new")
-    page.get_by_label("Name").fill("Dyke")
-    page.get_by_role("button", name="Create universe").click()
-    page.goto(f"{workspace.url}/projects/dyke/library/reference-sets/new")
-    page.get_by_label("Name").fill("Scenes")
-    page.locator("main form button").click()
+    enter_new_universe(page, workspace, set_name="Scenes")
     scene = tmp_path / "quay.png"
     scene.write_bytes(png(number=1))
     page.set_input_files("#images", scene)

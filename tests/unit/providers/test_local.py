@@ -23,15 +23,6 @@ NO_MODELS = Path("no-models")  # the classical look needs none
 SEEDS = (1, 2, 3, 2**64 - 1)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("drawings")
-    return {
-        name: drawings.saved(folder, f"{name}.png", getattr(drawings, name)())
-        for name in ("street", "hatched", "flat")
-    }
-
-
 def request(
     images: tuple[Path, ...],
     *,

@@ -20,15 +20,6 @@ from tests.unit.providers import drawings
 pytestmark = pytest.mark.acceptance("X-13")
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("drawings")
-    return {
-        name: drawings.saved(folder, f"{name}.png", getattr(drawings, name)())
-        for name in ("street", "hatched", "flat")
-    }
-
-
 def request(*images: Path, seed: int = 1) -> GenerateRequest:
     return GenerateRequest("", images, seed=seed, stage="style", time="day", weather="clear")
 
