@@ -15,6 +15,7 @@ from projects.access import Role
 from projects.models import Project, User
 from tests.factories import make_member, make_project, make_user
 from tests.fakes import FakePaidTool, FakeProvider, FakeTool, Tool, Use, UseTools
+from tests.machine import Machine
 from tests.standin import StandIn, standing_in
 
 # Races between connections: SQLite lets one writer in at a time, so they say something on PostgreSQL only.
@@ -39,6 +40,23 @@ def data_folder(settings: Settings, tmp_path: Path) -> Path:
     settings.INPUT_ROOTS = []
     settings.MODELS_DIR = settings.DATA_DIR / "models"
     return Path(settings.DATA_DIR)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files, of real processes, first, so that none is left to one test process at the end.
+
+    Browsers last: playwright's loop stays in its process, and Django refuses the database where one runs.
+    """
+    items.sort(key=lambda item: {"services": 0, "browser": 2}.get(item.path.parent.name, 1))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as a first start leaves it, to be copied: migrating an empty database takes seconds."""
+    machine = Machine(tmp_path_factory.mktemp("prepared"))
+    done = machine.run("doubt", "list")
+    assert done.returncode == 0, done.stderr
+    return machine.data
 
 
 @pytest.fixture(scope="session")

@@ -165,6 +165,8 @@ def review(page: Page) -> None:
     place = page.locator(".desk-steps [role=status]")
     expect(place).to_contain_text(f"1 of {N_SCENES}")
     expect(page.locator(".shown img")).to_have_count(3)
+    # Shown by the last script of the page: from then on its keys are heard.
+    expect(page.locator("[data-key=z]")).to_be_visible()
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
     page.keyboard.press("Escape")

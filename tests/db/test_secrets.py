@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -194,10 +195,9 @@ def manage(
     )  # fmt: skip
 
 
-def test_the_command_leaves_the_value_in_no_file_of_the_data_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "own"
+def test_the_command_leaves_the_value_in_no_file_of_the_data_folder(tmp_path: Path, prepared: Path) -> None:
+    folder = shutil.copytree(prepared, tmp_path / "own")
     script = (
-        "from kroma_site.prepare import prepare; prepare();"
         "from projects.services.projects import create_project;"
         "from projects.services.people import first_owner; from projects.access import OPERATOR;"
         "create_project(name='Harbour', owner=first_owner(), by=OPERATOR)"

@@ -1,6 +1,7 @@
 """What tests with real processes share."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,17 @@ POSTGRES = os.environ.get("KROMA_TEST_POSTGRES", "")
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine on which nothing was started yet."""
     machine = Machine(tmp_path)
     yield machine
     machine.end()
+
+
+@pytest.fixture
+def ready_machine(machine: Machine, prepared: Path) -> Machine:
+    """A machine after its first start: with a database, a master key and the first owner."""
+    shutil.copytree(prepared, machine.data)
+    return machine
 
 
 @pytest.fixture

@@ -28,27 +28,26 @@ confirm_instruction(made, by=OPERATOR)
 
 
 @pytest.mark.acceptance("U-15", "W-30")
-def test_an_instruction_outlives_the_worker_that_had_it(machine: Machine, standin: StandIn) -> None:
-    assert machine.run("migrate", "-v0").returncode == 0
+def test_an_instruction_outlives_the_worker_that_had_it(ready_machine: Machine, standin: StandIn) -> None:
     subprocess.run(
         [sys.executable, "-c", CONFIRMED],
         cwd=settings.BASE_DIR,
-        env=machine.environ | {"DJANGO_SETTINGS_MODULE": "kroma_site.settings"},
+        env=ready_machine.environ | {"DJANGO_SETTINGS_MODULE": "kroma_site.settings"},
         timeout=PATIENCE,
         check=True,
     )
     standin.script(Answer(hang="before"), as_json({"status": "done"}))
-    first = machine.start("agent-worker", "--url", standin.url, *QUICK, name="first")
+    first = ready_machine.start("agent-worker", "--url", standin.url, *QUICK, name="first")
     until(lambda: len(standin.requests) == 1, lambda: first.said)
     first.stop(signal.SIGKILL)
     state = "SELECT status, attempts, locked_by FROM pipeline_agentinstruction"
-    ((status, attempts, _),) = machine.rows(state)
+    ((status, attempts, _),) = ready_machine.rows(state)
     assert (status, attempts) == ("running", 1)
-    second = machine.start("agent-worker", "--url", standin.url, *QUICK, name="second")
-    until(lambda: machine.rows(state) == [("done", 2, "")], lambda: second.said)
+    second = ready_machine.start("agent-worker", "--url", standin.url, *QUICK, name="second")
+    until(lambda: ready_machine.rows(state) == [("done", 2, "")], lambda: second.said)
     assert len(standin.requests) == 2
     assert second.stop()[0] == 0
-    events = machine.rows("SELECT event_type FROM pipeline_agentinstructionevent ORDER BY position")
+    events = ready_machine.rows("SELECT event_type FROM pipeline_agentinstructionevent ORDER BY position")
     assert [event for (event,) in events] == [
         "created", "confirmed", "started", "retry_scheduled", "started", "result"
     ]  # fmt: skip

@@ -47,12 +47,12 @@ with ThreadPoolExecutor(int(sys.argv[2])) as pool:
 
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def test_fifty_runs_at_once_do_not_exceed_a_budget_by_a_cent(
-    machine: Machine, kind: str, request: pytest.FixtureRequest
+    ready_machine: Machine, kind: str, request: pytest.FixtureRequest
 ) -> None:
     if kind == "postgresql":
-        machine.environ["KROMA_DATABASE_URL"] = request.getfixturevalue("database")
+        ready_machine.environ["KROMA_DATABASE_URL"] = request.getfixturevalue("database")
     with opened() as bank:
-        studio = Studio(machine, bank)
+        studio = Studio(ready_machine, bank)
         studio.furnish(1)
         affordable = 3  # few, so that the first of all processes already want the last of it
         budget = Decimal(str(PRICE)) * affordable + Decimal("0.049999")
@@ -61,7 +61,7 @@ def test_fifty_runs_at_once_do_not_exceed_a_budget_by_a_cent(
             subprocess.Popen(
                 [sys.executable, "-c", RACER, SLUG, str(N_RUNS)],
                 cwd=settings.BASE_DIR,
-                env=machine.environ,
+                env=ready_machine.environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

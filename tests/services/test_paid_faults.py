@@ -29,8 +29,8 @@ def bank() -> Iterator[Bank]:
 
 
 @pytest.fixture
-def studio(machine: Machine, bank: Bank) -> Studio:
-    return Studio(machine, bank)
+def studio(ready_machine: Machine, bank: Bank) -> Studio:
+    return Studio(ready_machine, bank)
 
 
 def test_a_fault_that_bills_nothing_is_tried_again_and_paid_once(studio: Studio, bank: Bank) -> None:

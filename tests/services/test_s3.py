@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -276,11 +277,10 @@ def managed(folder: Path, *words: str, entered: str = "") -> str:
 
 
 @pytest.fixture
-def harbour(tmp_path: Path, bucket: str, door: Recorder) -> tuple[Path, Path]:
+def harbour(tmp_path: Path, prepared: Path, bucket: str, door: Recorder) -> tuple[Path, Path]:
     """An installation of its own with one universe that has S3; its data folder and the universe's folder."""
-    folder = tmp_path / "own"
+    folder = shutil.copytree(prepared, tmp_path / "own")
     script = (
-        "from kroma_site.prepare import prepare; prepare();"
         "from projects.services.projects import create_project;"
         "from projects.services.people import first_owner; from projects.access import OPERATOR;"
         "print(create_project(name='Harbour', owner=first_owner(), by=OPERATOR).storage.root())"

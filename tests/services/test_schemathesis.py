@@ -65,12 +65,12 @@ def filled(document: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.acceptance("A-03", "A-11")
-def test_no_call_breaks_the_server_or_its_description(machine: Machine, tmp_path: Path) -> None:
+def test_no_call_breaks_the_server_or_its_description(ready_machine: Machine, tmp_path: Path) -> None:
     port = free_port()
-    up = machine.start("up", "--bind", f"127.0.0.1:{port}", KROMA_API_AUTH_DEV_BYPASS="1")
+    up = ready_machine.start("up", "--bind", f"127.0.0.1:{port}", KROMA_API_AUTH_DEV_BYPASS="1")
     up.says("Ctrl-C stops the workspace")
     base_url = f"http://127.0.0.1:{port}"
-    printed = machine.run("openapi")
+    printed = ready_machine.run("openapi")
     assert printed.returncode == 0, printed.stderr
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(filled(json.loads(printed.stdout), objects(base_url))))

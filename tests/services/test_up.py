@@ -43,16 +43,16 @@ def test_up_starts_from_nothing_lets_the_owner_in_and_stops_without_a_rest(machi
     until(lambda: not alive(family))
 
 
-def test_nothing_outlives_an_up_that_is_killed_and_its_folder_is_free_at_once(machine: Machine) -> None:
+def test_nothing_outlives_an_up_that_is_killed_and_its_folder_is_free_at_once(ready_machine: Machine) -> None:
     bind = f"127.0.0.1:{free_port()}"
-    up = machine.start("up", "--bind", bind, name="up")
+    up = ready_machine.start("up", "--bind", bind, name="up")
     up.says("Ctrl-C stops")
     worker_main(up)
     family = up.family()
     up.process.kill()
     up.process.wait()
     until(lambda: not alive(family), lambda: [command_of(pid) for pid in alive(family)])
-    again = machine.start("up", "--bind", bind, name="up")
+    again = ready_machine.start("up", "--bind", bind, name="up")
     again.says("Ctrl-C stops")
     main = worker_main(again)
     os.kill(main, signal.SIGKILL)
@@ -69,46 +69,48 @@ def test_nothing_outlives_an_up_that_is_killed_and_its_folder_is_free_at_once(ma
     assert again.stop()[0] == 0
 
 
-def test_a_killed_worker_loses_no_panel_and_makes_none_twice(machine: Machine) -> None:
-    scenes = machine.scenes(40)
-    style = machine.folder / "style.png"
+def test_a_killed_worker_loses_no_panel_and_makes_none_twice(ready_machine: Machine) -> None:
+    scenes = ready_machine.scenes(40)
+    style = ready_machine.folder / "style.png"
     style.write_bytes(png(number=99))
-    run = machine.start(
+    run = ready_machine.start(
         *("pipeline", "run", "--project", "saltmarsh", "--input", str(scenes), "--style-refs", str(style)),
         *("--batch-limit", "40", "--confirm-spend"),
         name="run",
     )
     stored = "SELECT candidate_id FROM pipeline_attempt WHERE status = 'stored'"
-    until(lambda: len(machine.rows(stored)) >= 5, lambda: run.said)
-    assert len(machine.rows(stored)) < 35, "too fast to be killed in the middle"
+    until(lambda: len(ready_machine.rows(stored)) >= 5, lambda: run.said)
+    assert len(ready_machine.rows(stored)) < 35, "too fast to be killed in the middle"
     os.kill(worker_main(run), signal.SIGKILL)
     assert run.process.wait(timeout=PATIENCE * 2) == 0, run.said
     assert "it is started again" in run.said
     assert "[40/40]" in run.said
-    candidates = [row[0] for row in machine.rows(stored)]
+    candidates = [row[0] for row in ready_machine.rows(stored)]
     assert len(candidates) == len(set(candidates)) == 40
-    assert machine.rows("SELECT status, count(*) FROM pipeline_candidate GROUP BY 1") == [("done", 40)]
-    assert machine.rows("SELECT status FROM pipeline_run") == [("ok",)]
+    assert ready_machine.rows("SELECT status, count(*) FROM pipeline_candidate GROUP BY 1") == [("done", 40)]
+    assert ready_machine.rows("SELECT status FROM pipeline_run") == [("ok",)]
 
 
-def test_an_interrupted_run_is_kept_and_goes_on_at_once_with_a_worker(machine: Machine) -> None:
-    scenes = machine.scenes(6, size=(360, 480))
-    run = machine.start(
+def test_an_interrupted_run_is_kept_and_goes_on_at_once_with_a_worker(ready_machine: Machine) -> None:
+    scenes = ready_machine.scenes(6, size=(360, 480))
+    run = ready_machine.start(
         *("pipeline", "run", "--project", "saltmarsh", "--input", str(scenes), "--confirm-spend"),
         name="run",
         KROMA_LEASE_SECONDS="600",
     )
-    until(lambda: machine.rows("SELECT 1 FROM pipeline_attempt WHERE status = 'open'"), lambda: run.said)
+    until(
+        lambda: ready_machine.rows("SELECT 1 FROM pipeline_attempt WHERE status = 'open'"), lambda: run.said
+    )
     family = run.family()
     code, seconds = run.stop(signal.SIGINT)
     assert (code, seconds < 8) == (1, True), run.said
     assert "it goes on with" in run.said
     until(lambda: not alive(family))
-    assert machine.rows("SELECT status FROM pipeline_run") == [("running",)]
+    assert ready_machine.rows("SELECT status FROM pipeline_run") == [("running",)]
     # The leases of ten minutes were given back: nobody waits for them.
-    worker = machine.start("worker", "--workers", "2", name="worker", KROMA_LEASE_SECONDS="600")
-    until(lambda: machine.rows("SELECT status FROM pipeline_run") == [("ok",)], lambda: worker.said)
-    stored = machine.rows("SELECT candidate_id FROM pipeline_attempt WHERE status = 'stored'")
+    worker = ready_machine.start("worker", "--workers", "2", name="worker", KROMA_LEASE_SECONDS="600")
+    until(lambda: ready_machine.rows("SELECT status FROM pipeline_run") == [("ok",)], lambda: worker.said)
+    stored = ready_machine.rows("SELECT candidate_id FROM pipeline_attempt WHERE status = 'stored'")
     assert len(stored) == len(set(stored)) == 6
     family = worker.family()
     code, seconds = worker.stop()
@@ -150,16 +152,15 @@ def test_bad_input_is_named_in_one_line(machine: Machine) -> None:
     assert not (machine.data / "backend" / "app.db").exists()
 
 
-def test_a_database_of_a_newer_version_is_refused_unchanged(machine: Machine) -> None:
-    assert machine.run("migrate", "-v0").returncode == 0
-    file = machine.data / "backend" / "app.db"
+def test_a_database_of_a_newer_version_is_refused_unchanged(ready_machine: Machine) -> None:
+    file = ready_machine.data / "backend" / "app.db"
     with closing(sqlite3.connect(file)) as database, database:
         database.execute(
             "INSERT INTO django_migrations (app, name, applied) "
             "VALUES ('pipeline', '9999_future', '2030-01-01')"
         )
     before = file.read_bytes()
-    line = machine.refused("up", "--bind", f"127.0.0.1:{free_port()}")
+    line = ready_machine.refused("up", "--bind", f"127.0.0.1:{free_port()}")
     assert "newer version" in line
     assert "pipeline.9999_future" in line
     assert file.read_bytes() == before
