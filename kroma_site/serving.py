@@ -1,5 +1,6 @@
 """How gunicorn serves the workspace; read by gunicorn itself (`-c python:kroma_site.serving`)."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -21,3 +22,12 @@ keepalive = 5
 def post_fork(server: Any, worker: Any) -> None:
     """No web process outlives the one that started it."""
     die_with(server.pid)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Leave what was loaded for good out of each search for garbage: it is most of what there is to look at."""
+    from django.urls import get_resolver  # noqa: PLC0415 - after the settings
+
+    _ = get_resolver().url_patterns
+    gc.collect()
+    gc.freeze()

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -88,16 +89,21 @@ def _resolved(path: str) -> str:
     return Path(path).resolve().as_posix()
 
 
-class Paths:
+class Paths(NamedTuple):
     """How the files of one project are written for its readers: as in its run logs."""
 
-    def __init__(self, project: Project) -> None:
-        self._inside = f"{_shown_root(str(store_for(project).root), str(settings.APP_ROOT))}/"
-        self._app_root = f"{_resolved(str(settings.APP_ROOT))}/"
+    inside: str  # the project's folder with a / behind it
+    app_root: str
 
     def shown(self, name: str | None) -> str:
         """The path of a file by the name of its row; '' for none."""
         if not name:
             return ""
         # Files that a log from elsewhere names by their whole path.
-        return name.removeprefix(self._app_root) if name.startswith("/") else self._inside + name
+        return name.removeprefix(self.app_root) if name.startswith("/") else self.inside + name
+
+
+def paths_of(project: Project) -> Paths:
+    """How the files of this project are written."""
+    inside = _shown_root(str(store_for(project).root), str(settings.APP_ROOT))
+    return Paths(f"{inside}/", f"{_resolved(str(settings.APP_ROOT))}/")

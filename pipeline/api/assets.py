@@ -6,7 +6,7 @@ from django.http.response import HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field, JsonValue, StrictStr
 
-from pipeline.api.answers import Paths, at, sent
+from pipeline.api.answers import Paths, at, paths_of, sent
 from pipeline.api.shapes import ID
 from pipeline.models import Asset, AssetLink
 from pipeline.services import links
@@ -136,7 +136,7 @@ def list_assets(request: ApiRequest, slug: str, query: Query[ListQuery]) -> Http
     project = project_of(request)
     assets = Asset.objects.filter(project=project)
     page = page_of(assets, query, order=("-created_at", "-id"), default=DEFAULT, most=MOST)
-    paths = Paths(project)
+    paths = paths_of(project)
     return sent(page.answer("assets", lambda asset: _asset_body(asset, paths)))
 
 
@@ -149,7 +149,7 @@ def list_assets(request: ApiRequest, slug: str, query: Query[ListQuery]) -> Http
 def get_asset(request: ApiRequest, slug: str, asset_id: str) -> HttpResponse:
     """What is known about a file."""
     project = project_of(request, missing=ASSET_NOT_FOUND)
-    return sent({"ok": True, "asset": _asset_body(_asset(project, asset_id), Paths(project))})
+    return sent({"ok": True, "asset": _asset_body(_asset(project, asset_id), paths_of(project))})
 
 
 @router.get(

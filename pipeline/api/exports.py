@@ -5,7 +5,7 @@ from django.http.response import HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field, JsonValue, StrictStr
 
-from pipeline.api.answers import Paths, at, sent
+from pipeline.api.answers import Paths, at, paths_of, sent
 from pipeline.api.shapes import ID
 from pipeline.models import Export, Run
 from pipeline.services import exports
@@ -84,7 +84,7 @@ def list_exports(request: ApiRequest, slug: str, query: Query[ListQuery]) -> Htt
     project = project_of(request)
     found = Export.objects.filter(project=project)
     page = page_of(found, query, order=("-created_at", "-id"), default=DEFAULT, most=MOST)
-    paths = Paths(project)
+    paths = paths_of(project)
     return sent(page.answer("exports", lambda export: _export_body(export, paths)))
 
 
@@ -104,7 +104,7 @@ def create_export(request: ApiRequest, slug: str, payload: ExportIn) -> HttpResp
     project = project_of(request)
     run = _run(project, fields["run_id"])
     export, event = exports.create_export(run, export_format=fields["export_format"], by=request.principal)
-    return sent({"ok": True, "export": _export_body(export, Paths(project)), "audit_id": event.pk})
+    return sent({"ok": True, "export": _export_body(export, paths_of(project)), "audit_id": event.pk})
 
 
 @router.get(
@@ -116,7 +116,7 @@ def create_export(request: ApiRequest, slug: str, payload: ExportIn) -> HttpResp
 def get_export(request: ApiRequest, slug: str, export_id: str) -> HttpResponse:
     """One package."""
     project = project_of(request, missing=EXPORT_NOT_FOUND)
-    return sent({"ok": True, "export": _export_body(_export(project, export_id), Paths(project))})
+    return sent({"ok": True, "export": _export_body(_export(project, export_id), paths_of(project))})
 
 
 @router.get(

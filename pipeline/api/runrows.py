@@ -137,23 +137,48 @@ def _jobs(document: str) -> Prepared:
     )
 
 
+class CandidateRow(NamedTuple):
+    """What is read of a candidate; `document` is its error, or of a log from elsewhere all of it, as text."""
+
+    id: str
+    job_id: str
+    output_asset_id: str | None
+    final_asset_id: str | None
+    document: str
+    created_at: str
+    output: str | None
+    final: str | None
+    final_sha256: str | None
+    candidate_index: int
+    status: str
+    rank_hard_failures: int
+    rank_soft_warnings: int
+    rank_avg_chroma_exceed: float
+    rank_reason: str
+    seed: str
+    output_name: str
+    original_sha256: str
+
+
+JOB_ID = CandidateRow._fields.index("job_id")
+CANDIDATE_COLUMNS: Mapping[str, Any] = {
+    **{name: Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")},
+    "created_at": Cast("created_at", TextField()),
+    "output": "output_asset__rel_path",
+    "final": "final_asset__rel_path",
+    "final_sha256": "final_asset__sha256",
+}
+
+
 @cache
 def _candidates(document: str) -> Prepared:
+    made = {**CANDIDATE_COLUMNS, "document": Cast(document, TextField())}
+    columns = [made.get(name, name) for name in CandidateRow._fields]
     return Prepared(
-        lambda run: (
-            Candidate.objects.filter(run=run)
-            .order_by("candidate_index", "id")
-            .values_list(
-                *(Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")),
-                *(Cast(name, TextField()) for name in (document, "created_at")),
-                "output_asset__rel_path", "final_asset__rel_path", "final_asset__sha256",
-                "candidate_index", "status", "rank_hard_failures", "rank_soft_warnings",
-                "rank_avg_chroma_exceed", "rank_reason", "seed", "output_name", "original_sha256",
-            )
-        ),
+        lambda run: Candidate.objects.filter(run=run).order_by("candidate_index", "id").values_list(*columns),
         {"run": UUIDField()},
         as_stored=True,
-    )  # fmt: skip
+    )
 
 
 def job_rows(run: RunRow) -> list[JobRow]:
@@ -162,6 +187,9 @@ def job_rows(run: RunRow) -> list[JobRow]:
     return list(map(JobRow._make, rows))
 
 
-def candidate_rows(run: RunRow) -> list[tuple[Any, ...]]:
-    """The candidates of a run by their index; the columns are those of `_candidates`."""
-    return _candidates("metadata" if run.is_imported else "error").rows(run=UUID(run.id))
+def candidate_rows(run: RunRow) -> dict[str, list[tuple[Any, ...]]]:
+    """The candidates of each job of a run by their index, by the job's id: the values of `CandidateRow`s."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for row in _candidates("metadata" if run.is_imported else "error").rows(run=UUID(run.id)):
+        found.setdefault(row[JOB_ID], []).append(row)
+    return found

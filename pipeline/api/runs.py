@@ -3,7 +3,7 @@
 from django.http import HttpResponse
 from ninja import Query, Router
 
-from pipeline.api.answers import Paths, rendered, sent_parts, sent_rows
+from pipeline.api.answers import paths_of, rendered, sent_parts, sent_rows
 from pipeline.api.orders import (
     ConfigAnswer,
     ConfigIn,
@@ -18,7 +18,7 @@ from pipeline.api.orders import (
     TriggerQuery,
 )
 from pipeline.api.runrows import RunRow, newest_runs, run_row, run_rows
-from pipeline.api.shapes import job_bodies, run_json
+from pipeline.api.shapes import jobs_json, run_json
 from pipeline.models import Run
 from pipeline.services import control, trigger
 from pipeline.services.validation import validate_config
@@ -47,9 +47,8 @@ router = Router(tags=["runs"])
 def list_runs(request: ApiRequest, slug: str, query: Query[ListQuery]) -> HttpResponse:
     """The runs of a project, the newest first."""
     project = project_of(request)
-    paths = Paths(project)
-    runs = Run.objects.filter(project=project)
     if query.cursor:
+        runs = Run.objects.filter(project=project)
         page = page_of(runs.only("id", "created_at"), query, order=NEWEST, default=DEFAULT, most=MOST)
         shown = run_rows(runs.filter(pk__in=[run.pk for run in page.rows]).order_by(*NEWEST))
         rows, cursor = list(map(RunRow._make, shown)), page.next_cursor
@@ -57,8 +56,9 @@ def list_runs(request: ApiRequest, slug: str, query: Query[ListQuery]) -> HttpRe
         limit = DEFAULT if query.limit is None else min(max(query.limit, 1), MOST)
         rows = newest_runs(project, limit + 1)
         more, rows = len(rows) > limit, rows[:limit]
-        last = runs.only("id", "created_at").get(pk=rows[-1].id) if more else None
+        last = Run.objects.only("id", "created_at").get(pk=rows[-1].id) if more else None
         cursor = cursor_behind(last, NEWEST) if last else ""
+    paths = paths_of(project)
     return sent_rows("runs", [run_json(run, paths) for run in rows], next_cursor=cursor)
 
 
@@ -115,8 +115,8 @@ def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """A run with its jobs in the order of the plan, and their candidates."""
     project = project_of(request, missing=RUN_NOT_FOUND)
     run = _row(project, run_id)
-    paths = Paths(project)
-    return sent_parts(run=run_json(run, paths), jobs=rendered(job_bodies(run, paths)))
+    paths = paths_of(project)
+    return sent_parts(run=run_json(run, paths), jobs=b"[%s]" % b",".join(jobs_json(run, paths)))
 
 
 @router.get(
@@ -128,7 +128,7 @@ def get_run(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
 def list_run_jobs(request: ApiRequest, slug: str, run_id: str) -> HttpResponse:
     """The jobs of a run in the order of the plan, and their candidates."""
     project = project_of(request, missing=RUN_NOT_FOUND)
-    jobs = [rendered(job) for job in job_bodies(_row(project, run_id), Paths(project))]
+    jobs = jobs_json(_row(project, run_id), paths_of(project))
     return sent_rows("jobs", jobs, run_id=run_id, next_cursor="")
 
 
@@ -212,7 +212,7 @@ def _run_to_change(request: ApiRequest, run_id: str) -> Run:
 
 
 def _as_it_is(run: Run) -> bytes:
-    return run_json(_row(run.project, str(run.pk)), Paths(run.project))
+    return run_json(_row(run.project, str(run.pk)), paths_of(run.project))
 
 
 def _changed(run: Run, **more: object) -> HttpResponse:

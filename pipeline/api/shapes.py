@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ninja import Schema
 from pydantic import Field, JsonValue
 
 from pipeline.api.answers import Paths, at_text, id_text, rendered, timestamp_text
-from pipeline.api.runrows import JobRow, RunRow, candidate_rows, job_rows
+from pipeline.api.runrows import CandidateRow, JobRow, RunRow, candidate_rows, job_rows
 from pipeline.engine.ranking import wire_status
 from pipeline.models import Candidate, Run
 
@@ -17,6 +17,10 @@ from pipeline.models import Candidate, Run
 # settings and the addresses of accounts stay out.
 SNAPSHOT = ("generation", "postprocess", "output_guard")
 ADDED = ("timestamp", "postprocess_files", "provider", "price_known", "warnings")
+
+# Runs and jobs that are kept as they were rendered last. Each is found by all that was read of it, so it is
+# never older than its rows. A job takes 14 KiB with four candidates.
+KEPT = 1024
 
 ID = "0b0e5f7c-6f0e-4a43-9f3c-0b6f2f3f8a10"
 MOMENT = "2026-05-04T21:06:40Z"
@@ -104,6 +108,7 @@ class RunOut(Schema):
     warnings: list[str] = Field(description="What the step after the run could not do.")
 
 
+@lru_cache(maxsize=KEPT)
 def run_json(run: RunRow, paths: Paths) -> bytes:
     """A run as `RunOut` says, rendered."""
     imported = bool(run.is_imported)
@@ -143,16 +148,25 @@ def run_json(run: RunRow, paths: Paths) -> bytes:
     )
 
 
-def job_bodies(run: RunRow, paths: Paths) -> list[dict[str, object]]:
-    """The jobs of a run as `JobOut` says, in the order of the plan, with their candidates; two queries."""
-    candidates = _candidates_by_job(run, paths)
-    said = json.loads(run.snapshot)
-    shared = {
-        "planned_generation": {"candidates": run.n_candidates},
-        "planned_postprocess": said.get("postprocess"),
-        "planned_output_guard": said.get("output_guard"),
-    }
-    return [_job_body(run, job, candidates.get(id_text(job.id), []), shared, paths) for job in job_rows(run)]
+def jobs_json(run: RunRow, paths: Paths) -> list[bytes]:
+    """The jobs of a run as `JobOut` says, rendered, in the order of the plan; two queries."""
+    candidates = candidate_rows(run)
+    shared = (run.stage, run.time_of_day, run.weather, run.n_candidates, run.snapshot)
+    around = _Around(run.id, bool(run.is_imported), run.run_mode, *shared)
+    return [_job_json(job, tuple(candidates.get(job.id, ())), around, paths) for job in job_rows(run)]
+
+
+class _Around(NamedTuple):
+    """What of a run stands in each of its jobs."""
+
+    run_id: str
+    imported: bool
+    run_mode: str
+    stage: str
+    time_of_day: str
+    weather: str
+    n_candidates: int
+    snapshot: str
 
 
 @lru_cache(maxsize=512)
@@ -166,96 +180,104 @@ def _snapshot(text: str) -> bytes:
     return rendered(shown)
 
 
-def _job_body(
-    run: RunRow, job: JobRow, candidates: list[dict[str, Any]], shared: Mapping[str, object], paths: Paths
-) -> dict[str, object]:
+@lru_cache(maxsize=64)
+def _planned(snapshot: str) -> Mapping[str, object]:
+    """What each job of a run repeats of its settings."""
+    said = json.loads(snapshot)
+    return {
+        "planned_postprocess": said.get("postprocess"),
+        "planned_output_guard": said.get("output_guard"),
+    }
+
+
+@lru_cache(maxsize=KEPT)
+def _job_json(job: JobRow, rows: tuple[tuple[Any, ...], ...], around: _Around, paths: Paths) -> bytes:
+    candidates = [_candidate_body(CandidateRow._make(row), around, paths) for row in rows]
     selected = job.selected_candidate_index
     winner = next((c for c in candidates if c["candidate_index"] == selected), None) if selected else None
     final_output = winner["final_output_path"] if winner else ""
-    if run.is_imported:
+    if around.imported:
         meta = json.loads(job.document)
         final_output = final_output or _text(meta.get("final_output"))
     else:
         inputs = json.loads(job.document)
         meta = {
             "id": job.job_key,
-            "mode": run.stage,
-            "time": run.time_of_day,
-            "weather": run.weather,
+            "mode": around.stage,
+            "time": around.time_of_day,
+            "weather": around.weather,
             "input_images": [paths.shown(image["path"]) for image in inputs],
             "input_sha256": [image["sha256"] or None for image in inputs],
             "prompt": job.prompt_text,
             "status": job.status,
-            **shared,
+            "planned_generation": {"candidates": around.n_candidates},
+            **_planned(around.snapshot),
         }
-        if run.run_mode == Run.Mode.RUN:
+        if around.run_mode == Run.Mode.RUN:
             meta["selected_candidate"] = selected
             meta["final_output"] = final_output or None
             meta |= {"output": final_output} if winner else {"failure_reason": job.failure_reason}
             meta["candidates"] = [candidate["meta_json"] for candidate in candidates]
+    return rendered(
+        {
+            "id": id_text(job.id),
+            "run_id": id_text(around.run_id),
+            "job_key": job.job_key,
+            "position": job.position,
+            "label": job.label,
+            "status": job.status,
+            "prompt_text": job.prompt_text,
+            "selected_candidate_index": selected,
+            "final_asset_id": winner["final_asset_id"] if winner else "",
+            "final_output": final_output,
+            "failure_reason": job.failure_reason,
+            "verdict": job.verdict,
+            "meta_json": meta,
+            "created_at": at_text(job.created_at),
+            "finished_at": at_text(job.finished_at),
+            "candidates": candidates,
+        }
+    )
+
+
+def _candidate_body(row: CandidateRow, around: _Around, paths: Paths) -> dict[str, Any]:
+    final_output = paths.shown(row.final)
+    if around.imported:
+        meta = json.loads(row.document)
+    else:
+        meta = {
+            "candidate_index": row.candidate_index,
+            "output": paths.shown(row.output_name) if row.output else None,
+            "status": row.status,
+            "rank": {
+                "hard_failures": row.rank_hard_failures,
+                "soft_warnings": row.rank_soft_warnings,
+                "avg_chroma_exceed": row.rank_avg_chroma_exceed,
+            },
+            "seed": int(row.seed),
+            "sha256": row.final_sha256,
+            "original_sha256": row.original_sha256 or None,
+        }
+        if row.status == Candidate.Status.DONE:
+            meta["final_output"] = final_output
+        elif row.status == Candidate.Status.FAILED:
+            meta["error"] = json.loads(row.document)
     return {
-        "id": id_text(job.id),
-        "run_id": id_text(run.id),
-        "job_key": job.job_key,
-        "position": job.position,
-        "label": job.label,
-        "status": job.status,
-        "prompt_text": job.prompt_text,
-        "selected_candidate_index": selected,
-        "final_asset_id": winner["final_asset_id"] if winner else "",
-        "final_output": final_output,
-        "failure_reason": job.failure_reason,
-        "verdict": job.verdict,
+        "id": id_text(row.id),
+        "job_id": id_text(row.job_id),
+        "candidate_index": row.candidate_index,
+        "status": row.status,
+        "output_asset_id": id_text(row.output_asset_id),
+        "final_asset_id": id_text(row.final_asset_id),
+        "output_path": paths.shown(row.output),
+        "final_output_path": final_output,
+        "rank_hard_failures": row.rank_hard_failures,
+        "rank_soft_warnings": row.rank_soft_warnings,
+        "rank_avg_chroma_exceed": row.rank_avg_chroma_exceed,
+        "rank_reason": row.rank_reason,
         "meta_json": meta,
-        "created_at": at_text(job.created_at),
-        "finished_at": at_text(job.finished_at),
-        "candidates": candidates,
+        "created_at": at_text(row.created_at),
     }
-
-
-def _candidates_by_job(run: RunRow, paths: Paths) -> dict[str, list[dict[str, Any]]]:
-    """The candidates of each job as `CandidateOut` says; one query, and no object for a row or a value."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for (
-        pk, job, output_asset, final_asset, document, created_at, output, final, sha256, index, status, hard,
-        soft, chroma, reason, seed, output_name, original_sha256,
-    ) in candidate_rows(run):  # fmt: skip
-        job_id, final_output = id_text(job), paths.shown(final)
-        if run.is_imported:
-            meta = json.loads(document)
-        else:
-            meta = {
-                "candidate_index": index,
-                "output": paths.shown(output_name) if output else None,
-                "status": status,
-                "rank": {"hard_failures": hard, "soft_warnings": soft, "avg_chroma_exceed": chroma},
-                "seed": int(seed),
-                "sha256": sha256,
-                "original_sha256": original_sha256 or None,
-            }
-            if status == Candidate.Status.DONE:
-                meta["final_output"] = final_output
-            elif status == Candidate.Status.FAILED:
-                meta["error"] = json.loads(document)
-        found.setdefault(job_id, []).append(
-            {
-                "id": id_text(pk),
-                "job_id": job_id,
-                "candidate_index": index,
-                "status": status,
-                "output_asset_id": id_text(output_asset),
-                "final_asset_id": id_text(final_asset),
-                "output_path": paths.shown(output),
-                "final_output_path": final_output,
-                "rank_hard_failures": hard,
-                "rank_soft_warnings": soft,
-                "rank_avg_chroma_exceed": chroma,
-                "rank_reason": reason,
-                "meta_json": meta,
-                "created_at": at_text(created_at),
-            }
-        )
-    return found
 
 
 def _text(value: object) -> str:

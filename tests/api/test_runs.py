@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from pipeline.api.orders import JobListAnswer, RunDetailAnswer, RunListAnswer
-from pipeline.models import Candidate, Run
+from pipeline.models import Asset, Candidate, Run, RunJob
 from pipeline.providers.base import ProviderRefused
 from pipeline.services import reviews
 from pipeline.services.execution import execute_candidate
@@ -274,6 +274,31 @@ def test_a_verdict_is_seen(project: Project, bypass: Api) -> None:
     run = make_finished_run(project)
     reviews.approve(run.jobs.get(), by=OPERATOR)
     assert bypass.get(f"{BASE}/{run.pk}").body["jobs"][0]["verdict"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("rows", "name", "value"),
+    [
+        (Run.objects, "image_size", "333x444"),
+        (RunJob.objects, "label", "pier"),
+        (Candidate.objects, "rank_reason", "Chosen by lot"),
+        (Candidate.objects, "output_name", "outputs/other.png"),
+        (Asset.objects, "rel_path", "archive/replaced/other.png"),
+        (Asset.objects, "sha256", "ab" * 32),
+    ],
+)
+def test_what_was_rendered_before_is_never_older_than_its_rows(
+    project: Project, bypass: Api, rows: Any, name: str, value: str
+) -> None:
+    run = make_finished_run(project)
+    addresses = [BASE, f"{BASE}/{run.pk}", f"{BASE}/{run.pk}/jobs"]
+    before = [bypass.get(address).body for address in addresses]
+    assert value not in json.dumps(before)
+    stored = rows.values_list("pk", name)[0]
+    rows.filter(pk=stored[0]).update(**{name: value})
+    assert value in json.dumps([bypass.get(address).body for address in addresses])
+    rows.filter(pk=stored[0]).update(**{name: stored[1]})
+    assert [bypass.get(address).body for address in addresses] == before
 
 
 @pytest.mark.acceptance("W-22")
