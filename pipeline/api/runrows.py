@@ -3,16 +3,19 @@
 Values that databases hand out in different ways are read as text: no object is made of any of them.
 """
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import (
+    Aggregate,
     CharField,
     DecimalField,
     Field,
     FloatField,
+    Func,
     IntegerField,
     OuterRef,
     QuerySet,
@@ -22,7 +25,7 @@ from django.db.models import (
     UUIDField,
     Value,
 )
-from django.db.models.functions import Cast, Coalesce
+from django.db.models.functions import Cast, Coalesce, JSONArray
 
 from pipeline.models import Candidate, CostEvent, Run, RunJob
 from projects.models import Project
@@ -141,7 +144,6 @@ class CandidateRow(NamedTuple):
     """What is read of a candidate; `document` is its error, or of a log from elsewhere all of it, as text."""
 
     id: str
-    job_id: str
     output_asset_id: str | None
     final_asset_id: str | None
     document: str
@@ -153,20 +155,44 @@ class CandidateRow(NamedTuple):
     status: str
     rank_hard_failures: int
     rank_soft_warnings: int
-    rank_avg_chroma_exceed: float
+    rank_avg_chroma_exceed: str
     rank_reason: str
     seed: str
     output_name: str
     original_sha256: str
 
 
-JOB_ID = CandidateRow._fields.index("job_id")
+class _Digits(Func):
+    """A float with as many digits as it takes to read the same one again, as text."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return self.as_sql(compiler, connection, template="printf('%%%%!.17g', %(expressions)s)", **more)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return self.as_sql(compiler, connection, template="(%(expressions)s)::text", **more)
+
+
+class _JsonList(Aggregate):
+    """JSON values of a group as one list of JSON, as text, in no order."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return self.as_sql(compiler, connection, function="json_group_array", **more)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return self.as_sql(compiler, connection, template="json_agg(%(expressions)s)::text", **more)
+
+
 CANDIDATE_COLUMNS: Mapping[str, Any] = {
-    **{name: Cast(name, CharField()) for name in ("id", "job_id", "output_asset_id", "final_asset_id")},
+    **{name: Cast(name, CharField()) for name in ("id", "output_asset_id", "final_asset_id")},
     "created_at": Cast("created_at", TextField()),
     "output": "output_asset__rel_path",
     "final": "final_asset__rel_path",
     "final_sha256": "final_asset__sha256",
+    "rank_avg_chroma_exceed": _Digits("rank_avg_chroma_exceed"),
 }
 
 
@@ -175,7 +201,13 @@ def _candidates(document: str) -> Prepared:
     made = {**CANDIDATE_COLUMNS, "document": Cast(document, TextField())}
     columns = [made.get(name, name) for name in CandidateRow._fields]
     return Prepared(
-        lambda run: Candidate.objects.filter(run=run).order_by("candidate_index", "id").values_list(*columns),
+        lambda run: (
+            Candidate.objects.filter(run=run)
+            .order_by()
+            .values(of_job=Cast("job_id", CharField()))
+            .annotate(rows=_JsonList(JSONArray(*columns)))
+            .values_list("of_job", "rows")
+        ),
         {"run": UUIDField()},
         as_stored=True,
     )
@@ -187,9 +219,15 @@ def job_rows(run: RunRow) -> list[JobRow]:
     return list(map(JobRow._make, rows))
 
 
-def candidate_rows(run: RunRow) -> dict[str, list[tuple[Any, ...]]]:
-    """The candidates of each job of a run by their index, by the job's id: the values of `CandidateRow`s."""
-    found: dict[str, list[tuple[Any, ...]]] = {}
-    for row in _candidates("metadata" if run.is_imported else "error").rows(run=UUID(run.id)):
-        found.setdefault(row[JOB_ID], []).append(row)
-    return found
+def candidate_texts(run: RunRow) -> dict[str, str]:
+    """The candidates of each job of a run by the job's id, as a text that `candidate_rows` reads.
+
+    One value for a job: fetching each value of each candidate would cost more than all the rest of an answer.
+    """
+    return dict(_candidates("metadata" if run.is_imported else "error").rows(run=UUID(run.id)))
+
+
+def candidate_rows(text: str) -> list[CandidateRow]:
+    """The candidates of a job by their index."""
+    rows = map(CandidateRow._make, json.loads(text))
+    return sorted(rows, key=lambda row: (row.candidate_index, row.id))

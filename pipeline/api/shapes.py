@@ -9,7 +9,7 @@ from ninja import Schema
 from pydantic import Field, JsonValue
 
 from pipeline.api.answers import Paths, at_text, id_text, rendered, timestamp_text
-from pipeline.api.runrows import CandidateRow, JobRow, RunRow, candidate_rows, job_rows
+from pipeline.api.runrows import CandidateRow, JobRow, RunRow, candidate_rows, candidate_texts, job_rows
 from pipeline.engine.ranking import wire_status
 from pipeline.models import Candidate, Run
 
@@ -150,10 +150,10 @@ def run_json(run: RunRow, paths: Paths) -> bytes:
 
 def jobs_json(run: RunRow, paths: Paths) -> list[bytes]:
     """The jobs of a run as `JobOut` says, rendered, in the order of the plan; two queries."""
-    candidates = candidate_rows(run)
+    candidates = candidate_texts(run)
     shared = (run.stage, run.time_of_day, run.weather, run.n_candidates, run.snapshot)
     around = _Around(run.id, bool(run.is_imported), run.run_mode, *shared)
-    return [_job_json(job, tuple(candidates.get(job.id, ())), around, paths) for job in job_rows(run)]
+    return [_job_json(job, candidates.get(job.id, "[]"), around, paths) for job in job_rows(run)]
 
 
 class _Around(NamedTuple):
@@ -191,8 +191,8 @@ def _planned(snapshot: str) -> Mapping[str, object]:
 
 
 @lru_cache(maxsize=KEPT)
-def _job_json(job: JobRow, rows: tuple[tuple[Any, ...], ...], around: _Around, paths: Paths) -> bytes:
-    candidates = [_candidate_body(CandidateRow._make(row), around, paths) for row in rows]
+def _job_json(job: JobRow, candidate_text: str, around: _Around, paths: Paths) -> bytes:
+    candidates = [_candidate_body(row, job, around, paths) for row in candidate_rows(candidate_text)]
     selected = job.selected_candidate_index
     winner = next((c for c in candidates if c["candidate_index"] == selected), None) if selected else None
     final_output = winner["final_output_path"] if winner else ""
@@ -240,8 +240,9 @@ def _job_json(job: JobRow, rows: tuple[tuple[Any, ...], ...], around: _Around, p
     )
 
 
-def _candidate_body(row: CandidateRow, around: _Around, paths: Paths) -> dict[str, Any]:
+def _candidate_body(row: CandidateRow, job: JobRow, around: _Around, paths: Paths) -> dict[str, Any]:
     final_output = paths.shown(row.final)
+    chroma_exceed = float(row.rank_avg_chroma_exceed)
     if around.imported:
         meta = json.loads(row.document)
     else:
@@ -252,7 +253,7 @@ def _candidate_body(row: CandidateRow, around: _Around, paths: Paths) -> dict[st
             "rank": {
                 "hard_failures": row.rank_hard_failures,
                 "soft_warnings": row.rank_soft_warnings,
-                "avg_chroma_exceed": row.rank_avg_chroma_exceed,
+                "avg_chroma_exceed": chroma_exceed,
             },
             "seed": int(row.seed),
             "sha256": row.final_sha256,
@@ -264,7 +265,7 @@ def _candidate_body(row: CandidateRow, around: _Around, paths: Paths) -> dict[st
             meta["error"] = json.loads(row.document)
     return {
         "id": id_text(row.id),
-        "job_id": id_text(row.job_id),
+        "job_id": id_text(job.id),
         "candidate_index": row.candidate_index,
         "status": row.status,
         "output_asset_id": id_text(row.output_asset_id),
@@ -273,7 +274,7 @@ def _candidate_body(row: CandidateRow, around: _Around, paths: Paths) -> dict[st
         "final_output_path": final_output,
         "rank_hard_failures": row.rank_hard_failures,
         "rank_soft_warnings": row.rank_soft_warnings,
-        "rank_avg_chroma_exceed": row.rank_avg_chroma_exceed,
+        "rank_avg_chroma_exceed": chroma_exceed,
         "rank_reason": row.rank_reason,
         "meta_json": meta,
         "created_at": at_text(row.created_at),

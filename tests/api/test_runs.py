@@ -301,6 +301,16 @@ def test_what_was_rendered_before_is_never_older_than_its_rows(
     assert [bypass.get(address).body for address in addresses] == before
 
 
+@pytest.mark.parametrize("exceed", [2.0, 0.1 + 0.2, 1 / 3, 1e-7, 123456.78901234567])
+def test_what_a_candidate_exceeds_by_comes_with_all_its_digits(
+    project: Project, bypass: Api, exceed: float
+) -> None:
+    run = make_finished_run(project)
+    Candidate.objects.update(rank_avg_chroma_exceed=exceed)
+    shown = bypass.get(f"{BASE}/{run.pk}").body["jobs"][0]["candidates"][0]["rank_avg_chroma_exceed"]
+    assert (shown, type(shown)) == (exceed, float)
+
+
 @pytest.mark.acceptance("W-22")
 def test_every_moment_is_iso_8601_with_its_zone(project: Project, bypass: Api) -> None:
     run = make_finished_run(project)
