@@ -25,7 +25,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Leave what was loaded for good out of each search for garbage: it is most of what there is to look at."""
+    """Leave what was loaded for good out of every search for garbage: it would be most of the search."""
     from django.urls import get_resolver  # noqa: PLC0415 - after the settings
 
     _ = get_resolver().url_patterns
