@@ -5,12 +5,14 @@ from django.core.management import CommandError
 from projects.models import Project
 from projects.names import slugified
 
+MOST_NAMED = 10  # universes in an error
+
 
 def any_project_named(name: str) -> Project:
     """The universe of this name or slug, archived or not. Raises `CommandError`."""
     found = _found(name)
     if found is None:
-        raise CommandError(f"There is no universe {name}")
+        raise _none(name)
     return found
 
 
@@ -26,12 +28,21 @@ def project_named(name: str) -> Project:
     """The active universe of this name or slug. Raises `CommandError`."""
     found = existing_project(name)
     if found is None:
-        raise CommandError(f"There is no universe {name}")
+        raise _none(name)
     return found
+
+
+def _none(name: str) -> CommandError:
+    slugs = list(Project.objects.order_by("slug").values_list("slug", flat=True)[: MOST_NAMED + 1])
+    known = ", ".join(slugs[:MOST_NAMED]) + (" …" if len(slugs) > MOST_NAMED else "")
+    return CommandError(
+        f"There is no universe {name}: create it in the browser, or with its first run, as by "
+        f"`pipeline dry --project {name} --input FOLDER`. There are: {known or 'none yet'}"
+    )
 
 
 def _found(name: str) -> Project | None:
     slug = slugified(name)
     if not slug:
-        raise CommandError("--project needs a name with letters or digits in it")
+        raise CommandError("The universe needs a name with letters or digits in it")
     return Project.objects.filter(slug=slug).select_related("storage").first()

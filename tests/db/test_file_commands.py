@@ -189,7 +189,7 @@ def test_what_must_stay_is_never_archived(made: Project, path: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["upscale", "--project", "nobody"], "no universe nobody"),
+        (["upscale", "--project", "nobody"], "no universe nobody: create it .* There are: saltmarsh"),
         (["upscale", "--project", "saltmarsh", "--input", "nowhere"], "There is no nowhere"),
         (["upscale", "--project", "saltmarsh", "--input", "scenes", "--output", "/tmp/x"], "is not in"),
         (["color", "--project", "saltmarsh", "--input", "scenes", "--output", "../x"], "not a path inside"),

@@ -58,8 +58,9 @@ class Command(OperatorCommand):
             raise CommandError(f"Missing or wrong in {folder}: {', '.join(faults)}; `{FETCH}` gets them")
 
     def _show(self, states: dict[Weight, State], *, with_licences: bool) -> None:
+        longest = max(len(weight.name) for weight in states)
         for weight, state in states.items():
-            line = f"{weight.name:<20} {state:<8} {weight.n_bytes:>10,} bytes"
+            line = f"{weight.name:<{longest}} {state:<8} {weight.n_bytes:>10,} bytes"
             if with_licences:
                 line += f"  {weight.used_for}; {weight.licence}; from {weight.carrier.pin}"
             self.stdout.write(line)

@@ -1,11 +1,11 @@
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
-from django.core.management import CommandError, CommandParser
+from django.core.management import CommandParser
 
 from kroma_site.prepare import OperatorCommand
+from kroma_site.universes import any_project_named
 from projects.access import OPERATOR
-from projects.models import Project
 from projects.services.storage import described, set_local_storage, set_s3_storage
 
 
@@ -28,9 +28,7 @@ class Command(OperatorCommand):
             s3.add_argument(name, metavar="TEXT")
 
     def handle(self, *, what: str, slug: str, json: bool, **options: Any) -> None:
-        project = Project.objects.select_related("storage").filter(slug=slug).first()
-        if project is None:
-            raise CommandError(f"There is no universe {slug}")
+        project = any_project_named(slug)
         if what == "local":
             given = {name: options[name] for name in ("base_dir", "project_root")}
             set_local_storage(project, by=OPERATOR, **given)
@@ -39,7 +37,7 @@ class Command(OperatorCommand):
             set_s3_storage(project, by=OPERATOR, **{name: options[name] for name in names})
         storage = described(project)
         if json:
-            self.print_json({"ok": True, "project_slug": slug, "storage": storage})
+            self.print_json({"ok": True, "project_slug": project.slug, "storage": storage})
             return
         for part, values in storage.items():
             for name, value in values.items():

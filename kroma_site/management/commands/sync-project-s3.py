@@ -6,9 +6,9 @@ from django.core.management import CommandError
 from tqdm import tqdm
 
 from kroma_site.prepare import OperatorCommand
+from kroma_site.universes import any_project_named
 from pipeline.services.s3 import SyncResult, sync_project
 from projects.access import OPERATOR
-from projects.models import Project
 
 
 class Command(OperatorCommand):
@@ -26,9 +26,7 @@ class Command(OperatorCommand):
         parser.add_argument("--json", action="store_true", help="one object on standard output")
 
     def handle(self, *, slug: str, json: bool, **options: Any) -> None:
-        project = Project.objects.select_related("storage").filter(slug=slug).first()
-        if project is None:
-            raise CommandError(f"There is no universe {slug}")
+        project = any_project_named(slug)
         tqdm.monitor_interval = 0  # no thread of its own
         hidden = not sys.stderr.isatty()
         with tqdm(unit="B", unit_scale=True, file=sys.stderr, disable=hidden) as bar:
