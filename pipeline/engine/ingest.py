@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.engine.logdocument import decimal, integer, moment, number, path, section, text
 from pipeline.engine.planning import CANDIDATE_CEILING
 from pipeline.engine.ranking import CandidateResult, Rank, explain
+from pipeline.engine.signals import signs_told
 
 Document = Mapping[str, Any]
 
@@ -343,6 +344,7 @@ def explained(
                 rivals=results,
                 reasons=_listed(candidate.error.get("reasons")),
                 error=text(candidate.error.get("message")),
+                signs=signs_told(section(candidate.metadata.get("output_guard"))),
             )
             if explained and not candidate.is_planned
             else "",

@@ -1,7 +1,8 @@
 """Which candidate wins, what that makes of its job and its run, and how to say why."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 from pipeline.engine.guard import (
@@ -13,7 +14,7 @@ from pipeline.engine.guard import (
     GuardReport,
     rounded,
 )
-from pipeline.engine.signals import BLANK, TEXT
+from pipeline.engine.signals import BLANK, CLAUSES, TEXT
 
 CLOSED_CANDIDATE = frozenset({"done", "failed", "failed_output_guard", "canceled", "in_doubt"})
 _CLOSED_JOB = frozenset({"done", "failed", "failed_output_guard", "canceled"})
@@ -128,23 +129,23 @@ def explain(
     reasons: Sequence[str] = (),
     error: str = "",
     guarded: bool = True,
-    with_signs: bool = False,
+    signs: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """One plain sentence for an artist: why this candidate ranks where it does.
 
     `threshold` is the guard's `max_chroma_delta`, `rivals` are the job's candidates, `reasons` the
     hard failures of this one's guard report, `error` the text of the step that failed, `guarded` is False
-    where the guard was off, `with_signs` True where it looked for further signs (`engine.signals`).
+    where the guard was off, `signs` what else it found (`engine.signals.signs_told`).
     """
     match result.status:
         case "done" if winner is not None and result.index == winner.index:
-            verdict = _verdict(result.rank, threshold, guarded, with_signs)
+            verdict = _verdict(result.rank, threshold, guarded, signs)
             text = f"Chosen: {verdict}{_over_rivals(result, rivals)}"
         case "done":
-            verdict = _verdict(result.rank, threshold, guarded, with_signs)
+            verdict = _verdict(result.rank, threshold, guarded, signs)
             text = f"{verdict[0].upper()}{verdict[1:]}{_under_winner(result, winner)}"
         case "failed_output_guard":
-            text = f"Rejected by the guard: {_rejection(result.rank, threshold, reasons)}"
+            text = f"Rejected by the guard: {_rejection(result.rank, threshold, reasons, signs)}"
         case "failed":
             what = " ".join(error.split()).rstrip(".")
             text = "Failed before the guard could look at it" + (f": {what}" if what else "")
@@ -157,14 +158,15 @@ def explain(
     return f"{text}."
 
 
-def _verdict(rank: Rank, threshold: float, guarded: bool, with_signs: bool) -> str:
+def _verdict(rank: Rank, threshold: float, guarded: bool, signs: Mapping[str, str]) -> str:
     if not guarded:
         return "the guard is switched off"
     if not rank.soft_warnings and not rank.hard_failures:
         return "passed the guard with no warning"
-    if with_signs and not rank.avg_chroma_exceed:
-        return f"it has signs of a fault (the run log names them): {_warnings(rank)}"
-    return f"{_colour_above(rank, threshold)}: {_warnings(rank)}"
+    faults = list(signs.values())
+    if rank.avg_chroma_exceed or not faults:
+        faults.insert(0, _colour_above(rank, threshold))
+    return f"{' and '.join(faults)}: {_warnings(rank)}"
 
 
 def _over_rivals(result: CandidateResult, rivals: Iterable[CandidateResult]) -> str:
@@ -185,13 +187,12 @@ def _under_winner(result: CandidateResult, winner: CandidateResult | None) -> st
     return f"; candidate {winner.index} is closer to grey"
 
 
-def _rejection(rank: Rank, threshold: float, reasons: Sequence[str]) -> str:
+def _rejection(rank: Rank, threshold: float, reasons: Sequence[str], signs: Mapping[str, str]) -> str:
     for unreadable, text in (
         (IMAGE_READ_FAILED, "the file can't be read as an image"),
         (INPUT_NOT_FOUND, "the file is missing"),
         (NO_IMAGES_FOUND, "there is no image to look at"),
-        (BLANK, "the picture is blank"),
-        (TEXT, "there is lettering in the picture"),
+        *((code, signs.get(code, CLAUSES[code])) for code in (BLANK, TEXT)),
     ):
         if unreadable in reasons:
             return text

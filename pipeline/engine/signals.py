@@ -57,6 +57,16 @@ class Expected:
 
 NOTHING = Expected()
 
+CLAUSES: Mapping[str, str] = {
+    BLANK: "the picture is blank",
+    BLURRED: "the picture is blurred",
+    NOISY: "the picture is grainy",
+    BLOCKY: "the picture shows the blocks of its compression",
+    TEXT: "there is lettering in the picture",
+    SMALL: "the picture is too small",
+    SHAPE: "the picture has other proportions than its scene",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -92,6 +102,23 @@ class Signal:
             "box": list(self.box) if self.box else None,
             **({"evidence": self.evidence} if self.evidence else {}),
         }
+
+
+def signs_told(block: Mapping[str, object]) -> dict[str, str]:
+    """The flagged signs of an `output_guard` block, by their codes, each as a clause with what was read.
+
+    The block may come from a log of elsewhere: what has another form in it is passed over.
+    """
+    files = block.get("files")
+    found: dict[str, str] = {}
+    for file in files if isinstance(files, list) else ():
+        signals = file.get("signals") if isinstance(file, dict) else None
+        for signal in signals if isinstance(signals, list) else ():
+            code = signal.get("code") if isinstance(signal, dict) else None
+            if isinstance(code, str) and code in CLAUSES and signal.get("flagged") is True:
+                evidence = signal.get("evidence")
+                found[code] = CLAUSES[code] + (f", “{evidence}”" if evidence else "")
+    return found
 
 
 def signals_of(

@@ -17,12 +17,13 @@ from pipeline.engine import names
 from pipeline.engine.ingest import guard_limit
 from pipeline.engine.manifest import DEFAULT_MANIFEST, GuardSettings
 from pipeline.engine.ranking import CandidateResult, Rank, explain, job_outcome, run_status
+from pipeline.engine.signals import signs_told
 from pipeline.enqueue import queue_is_empty, ring_after_run, ring_candidates
-from pipeline.models import Asset, Attempt, Candidate, Run, RunJob
+from pipeline.models import Asset, Attempt, Candidate, QualityReport, Run, RunJob
 from pipeline.services import attempts, budgets, limits, runlogs
 from pipeline.services.after_run import after_run
 from pipeline.services.planning import PreparedRun, prepare_run
-from pipeline.services.toolchain import snapshot_of
+from pipeline.services.toolchain import GUARD, snapshot_of
 from pipeline.store import store_for
 from projects import audit
 from projects.access import Principal
@@ -271,6 +272,7 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
     """Write into each candidate of a job, in words, why it ranks where it ranks; mark the winner's file."""
     results = {candidate.candidate_index: _result(candidate) for candidate in candidates}
     winner = results.get(selected) if selected else None
+    signs = _signs_of(candidates)
     for candidate in candidates:
         result = results[candidate.candidate_index]
         candidate.rank_reason = explain(
@@ -278,7 +280,7 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
             winner,
             threshold=guard.max_chroma_delta,
             guarded=guard.enabled,
-            with_signs=bool(guard.signals),
+            signs=signs.get(candidate.pk, {}),
             rivals=results.values(),
             reasons=candidate.error.get("reasons", ()),
             error=candidate.error.get("message", ""),
@@ -288,6 +290,14 @@ def write_reasons(candidates: list[Candidate], selected: int | None, *, guard: G
         # An imported job may share files with one that was made here, whose rows stay as they are.
         if asset.kind != kind and asset.job_id == candidates[0].job_id:
             Asset.objects.filter(pk=asset.pk).update(kind=kind)
+
+
+def _signs_of(candidates: list[Candidate]) -> dict[UUID, dict[str, str]]:
+    """What the guard found in these candidates besides colour, in words."""
+    warned = [each.pk for each in candidates if each.rank_soft_warnings or each.rank_hard_failures]
+    reports = QualityReport.objects.filter(candidate__in=warned, report_type=GUARD)
+    blocks = reports.values_list("candidate_id", f"summary__{GUARD}")
+    return {pk: signs_told(block or {}) for pk, block in blocks if pk}
 
 
 def _kinds(candidates: list[Candidate], selected: int | None) -> dict[Asset, str]:

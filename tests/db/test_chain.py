@@ -788,7 +788,7 @@ def test_signs_are_looked_for_where_the_manifest_asks_and_stand_in_the_log(
     use(FakeProvider(answer=lambda request: soft.getvalue()))
     work_through(run := make_run(project))
     assert run.candidates.get().rank_soft_warnings == 1
-    assert "has signs of a fault" in run.candidates.get().rank_reason
+    assert run.candidates.get().rank_reason == "Chosen: the picture is blurred: one warning."
 
 
 GUARDED: dict[str, object] = {"output_guard": {"signals": ["text", "small", "shape"], "min_side": 100}}
@@ -807,7 +807,7 @@ def test_lettering_size_and_shape_are_judged_against_the_scene(
     work_through(run := make_run(project))
     candidate = run.candidates.get()
     assert candidate.status == "failed_output_guard"
-    assert candidate.rank_reason == "Rejected by the guard: there is lettering in the picture."
+    assert candidate.rank_reason == ("Rejected by the guard: there is lettering in the picture, “SALTMARSH”.")
     log = json.loads(store_for(project).read(run.run_log_path))
     assert log["output_guard"]["min_side"] == 100
     (file,) = log["jobs"][0]["candidates"][0]["output_guard"]["files"]

@@ -185,6 +185,28 @@ def test_a_rejection_is_explained(reasons: list[str], sentence: str) -> None:
     assert explain(rejected, None, threshold=2.25, reasons=reasons) == f"Rejected by the guard: {sentence}"
 
 
+@pytest.mark.parametrize(
+    ("exceed", "signs", "verdict"),
+    [
+        (0.0, {"blurred": "the picture is blurred"}, "the picture is blurred: one warning"),
+        (
+            0.0,
+            {"noisy": "the picture is grainy", "small": "the picture is too small"},
+            "the picture is grainy and the picture is too small: one warning",
+        ),
+        (
+            3.0,
+            {"blurred": "the picture is blurred"},
+            "colour is 3.0 levels above the limit of 2.0 and the picture is blurred: one warning",
+        ),
+        (0.0, {}, "colour is just above the limit of 2.0: one warning"),
+    ],
+)
+def test_signs_of_a_fault_are_named(exceed: float, signs: dict[str, str], verdict: str) -> None:
+    own = result(1, rank=Rank(0, 1, exceed))
+    assert explain(own, own, threshold=2.0, signs=signs) == f"Chosen: {verdict}."
+
+
 def test_a_failure_tells_its_error_in_one_line() -> None:
     text = explain(result(1, "failed"), None, threshold=2.0, error="No answer\nin 120 s.")
     assert text == "Failed before the guard could look at it: No answer in 120 s."

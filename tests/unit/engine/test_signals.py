@@ -20,6 +20,7 @@ from pipeline.engine.signals import (
     Expected,
     Word,
     signals_of,
+    signs_told,
 )
 from tests.unit.tools.drawings import DAY, NIGHT, Array, figure, panel
 
@@ -172,3 +173,34 @@ def test_lettering_counts_by_its_certainty(
 
 def test_nothing_is_read_where_nobody_reads() -> None:
     assert signals_of(PICTURES["small"], [TEXT]) == ()
+
+
+def test_flagged_signs_are_told_with_what_was_read() -> None:
+    read = {"code": "text", "flagged": True, "evidence": "SALT"}
+    files = [
+        {"signals": [read, {"code": "blurred", "flagged": False}]},
+        {"signals": [{"code": "small", "flagged": True}]},
+    ]
+    assert signs_told({"files": files}) == {
+        "text": "there is lettering in the picture, “SALT”",
+        "small": "the picture is too small",
+    }
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {},
+        {"files": None},
+        {"files": "x"},
+        {
+            "files": [
+                None,
+                {"signals": 3},
+                {"signals": [None, {"code": []}, {"code": "other", "flagged": True}]},
+            ]
+        },
+    ],
+)
+def test_signs_of_another_form_are_passed_over(block: dict[str, object]) -> None:
+    assert signs_told(block) == {}
