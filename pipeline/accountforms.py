@@ -157,7 +157,10 @@ class SecretForm(forms.Form):
     """A value to be stored, in place of an earlier one."""
 
     provider_code = forms.CharField(
-        label="Of", max_length=100, widget=forms.TextInput(attrs={"list": "codes", "autocomplete": "off"})
+        label="Of",
+        max_length=100,
+        widget=forms.TextInput(attrs={"list": "codes", "autocomplete": "off"}),
+        help_text="The provider, as openai, or s3 or agent_api.",
     )
     secret_name = forms.CharField(
         label="Name",

@@ -125,7 +125,7 @@ def journey(project: Any, *, may_run: bool) -> list[Step]:
         ),
         Step(
             "Post-process",
-            "Cut-out, upscale and colour, switched on in the settings files of the universe.",
+            "Cut-out, refine, upscale and colour, switched on for a run under “After each image”.",
             done=project.has_steps_run,
             url=run,
             optional=True,
