@@ -19,8 +19,10 @@ SNAPSHOT = ("generation", "postprocess", "output_guard")
 ADDED = ("timestamp", "postprocess_files", "provider", "price_known", "warnings")
 
 # Runs and jobs that are kept as they were rendered last. Each is found by all that was read of it, so it is
-# never older than its rows. A job takes 14 KiB with four candidates.
+# never older than its rows. A job takes 14 KiB with four candidates; one of a log from elsewhere may have any
+# size, and what is read of a kept one is bounded.
 KEPT = 1024
+LARGEST_KEPT = 16 * 1024  # characters
 
 ID = "0b0e5f7c-6f0e-4a43-9f3c-0b6f2f3f8a10"
 MOMENT = "2026-05-04T21:06:40Z"
@@ -108,9 +110,32 @@ class RunOut(Schema):
     warnings: list[str] = Field(description="What the step after the run could not do.")
 
 
-@lru_cache(maxsize=KEPT)
 def run_json(run: RunRow, paths: Paths) -> bytes:
     """A run as `RunOut` says, rendered."""
+    render = _run_json if _is_kept(run.snapshot, run.warnings) else _run_json.__wrapped__
+    return render(run, paths)
+
+
+def jobs_json(run: RunRow, paths: Paths) -> list[bytes]:
+    """The jobs of a run as `JobOut` says, rendered, in the order of the plan; two queries."""
+    candidates = candidate_texts(run)
+    shared = (run.stage, run.time_of_day, run.weather, run.n_candidates, run.snapshot)
+    around = _Around(run.id, bool(run.is_imported), run.run_mode, *shared)
+    bodies = []
+    for job in job_rows(run):
+        text = candidates.get(job.id, "[]")
+        is_kept = _is_kept(job.document, job.prompt_text, text, run.snapshot)
+        render = _job_json if is_kept else _job_json.__wrapped__
+        bodies.append(render(job, text, around, paths))
+    return bodies
+
+
+def _is_kept(*texts: str) -> bool:
+    return sum(map(len, texts)) <= LARGEST_KEPT
+
+
+@lru_cache(maxsize=KEPT)
+def _run_json(run: RunRow, paths: Paths) -> bytes:
     imported = bool(run.is_imported)
     body = {
         "id": id_text(run.id),
@@ -146,14 +171,6 @@ def run_json(run: RunRow, paths: Paths) -> bytes:
         run.warnings.encode(),
         snapshot,
     )
-
-
-def jobs_json(run: RunRow, paths: Paths) -> list[bytes]:
-    """The jobs of a run as `JobOut` says, rendered, in the order of the plan; two queries."""
-    candidates = candidate_texts(run)
-    shared = (run.stage, run.time_of_day, run.weather, run.n_candidates, run.snapshot)
-    around = _Around(run.id, bool(run.is_imported), run.run_mode, *shared)
-    return [_job_json(job, candidates.get(job.id, "[]"), around, paths) for job in job_rows(run)]
 
 
 class _Around(NamedTuple):

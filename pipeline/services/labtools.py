@@ -44,7 +44,7 @@ def check_tool(tool: str, options: Mapping[str, object], *, has_style: bool) -> 
     """Raise `Invalid` for a tool that can't run here, or options that it does not have."""
     if tool == Tool.RESTYLE:
         if not has_style:
-            raise Invalid("Redrawing needs an image that shows the style: choose one")
+            raise Invalid("Redrawing needs a style: choose an image that shows the style")
         return
     if lack := _local_tool(tool, options).missing():
         raise Invalid(lack)

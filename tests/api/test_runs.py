@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from pipeline.api import shapes
 from pipeline.api.orders import JobListAnswer, RunDetailAnswer, RunListAnswer
 from pipeline.models import Asset, Candidate, Run, RunJob
 from pipeline.providers.base import ProviderRefused
@@ -299,6 +300,19 @@ def test_what_was_rendered_before_is_never_older_than_its_rows(
     assert value in json.dumps([bypass.get(address).body for address in addresses])
     rows.filter(pk=stored[0]).update(**{name: stored[1]})
     assert [bypass.get(address).body for address in addresses] == before
+
+
+@pytest.mark.parametrize(("length", "n_kept"), [(shapes.LARGEST_KEPT // 2, 1), (shapes.LARGEST_KEPT, 0)])
+def test_only_so_much_is_kept_of_what_was_rendered(
+    project: Project, bypass: Api, length: int, n_kept: int
+) -> None:
+    run = make_finished_run(project)
+    RunJob.objects.update(prompt_text="p" * length)
+    shapes._job_json.cache_clear()
+    answers = [bypass.get(f"{BASE}/{run.pk}").body for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0]["jobs"][0]["prompt_text"] == "p" * length
+    assert shapes._job_json.cache_info().currsize == n_kept
 
 
 @pytest.mark.parametrize("exceed", [2.0, 0.1 + 0.2, 1 / 3, 1e-7, 123456.78901234567])

@@ -807,7 +807,7 @@ def test_lettering_size_and_shape_are_judged_against_the_scene(
     work_through(run := make_run(project))
     candidate = run.candidates.get()
     assert candidate.status == "failed_output_guard"
-    assert candidate.rank_reason == ("Rejected by the guard: there is lettering in the picture, “SALTMARSH”.")
+    assert candidate.rank_reason == "Rejected by the guard: there is lettering in the picture, “SALTMARSH”."
     log = json.loads(store_for(project).read(run.run_log_path))
     assert log["output_guard"]["min_side"] == 100
     (file,) = log["jobs"][0]["candidates"][0]["output_guard"]["files"]

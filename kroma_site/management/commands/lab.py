@@ -49,8 +49,6 @@ class Command(OperatorCommand):
             raise CommandError(f"{output} exists: name another file, or say --force")
         if output.suffix.lower() != ".png":
             raise CommandError(f"{output} can't be written: end its name with .png")
-        if tool == LabWork.Tool.RESTYLE and style is None:
-            raise CommandError("restyle takes --style IMAGE, an image that shows the style")
         wanted = {name: options[name] for name in ("scale", "upscaler", "profile", "seed", "box")}
         check_tool(tool, wanted, has_style=style is not None)
         done = laboured(tool, wanted, image, style)
